@@ -1,0 +1,122 @@
+"""Every error of interchange, and how it reads.
+
+    InterchangeError
+    ├── OperatorError     IX1xx  an operator was called with inputs it does not take
+    ├── TraceError        IX2xx  a model cannot be traced or exported as asked
+    ├── FileError         IX3xx  a file cannot be read or written; a graph is malformed
+    ├── SchemaError       IX4xx  an operator is not in the registry, or a user's operator file is wrong
+    ├── CheckError        IX5xx  a checked model has findings (the findings carry the codes)
+    ├── RuntimeInputError IX6xx  a loaded model was fed something it does not take
+    ├── VerifyError       IX7xx  a model and its source disagree
+    ├── UsageError        IX8xx  a command or a function was asked for something it does not offer
+    └── ConvertError      IX9xx  a foreign model cannot be converted (frontends and importers)
+
+Each error has a stable code, the place, what was found, what was expected and a fix. `docs/errors.md` has a section
+for each code with a broken example and its repair; the test-suite runs them all.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+
+_PACKAGE = str(Path(__file__).parent)
+_TOP = [str(Path(__file__).parent.parent / name) for name in ("schemas", "cli")]  # where they live in a checkout
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame that runs code which is not interchange's own."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not (name.startswith(_PACKAGE) or name.startswith("<")):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def user_line() -> str | None:
+    """``model.py:12 in forward``: the user's line that is being executed, without a path of the machine."""
+    frame = user_frame()
+    if frame is None:
+        return None
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters escaped: names from a file never reach a terminal raw."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+class InterchangeError(Exception):
+    """The base of all errors. `str(error)` is the whole report; the parts are attributes.
+
+    code: the stable code, ``IX123``.  message: one sentence.  where: node, value, file or the user's line.
+    found, expected: both sides of the disagreement.  fix: what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        where: str | None = None,
+        found: str | None = None,
+        expected: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.code, self.message = code, message
+        self.where, self.found, self.expected, self.fix = where, found, expected, fix
+        super().__init__(code, message)
+
+    def __str__(self) -> str:
+        parts = [("where", self.where), ("found", self.found), ("expected", self.expected), ("fix", self.fix)]
+        lines = [f"{self.code}: {self.message}", *(f"  {k + ':':<10}{v}" for k, v in parts if v)]
+        return printable("\n".join(lines))
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The parts as plain data, for ``--json``."""
+        return {k: getattr(self, k) for k in ("code", "message", "where", "found", "expected", "fix")}
+
+
+class OperatorError(InterchangeError, ValueError):
+    """IX1xx: an operator was called with inputs it does not take."""
+
+
+class TraceError(InterchangeError):
+    """IX2xx: a model cannot be traced or exported as asked."""
+
+
+class FileError(InterchangeError):
+    """IX3xx: a file cannot be read or written, or a graph is malformed."""
+
+
+class SchemaError(InterchangeError):
+    """IX4xx: an operator is not in the registry, or a user's operator file is wrong."""
+
+
+class CheckError(InterchangeError):
+    """IX5xx: a checked model has findings."""
+
+    exit_code = 1
+
+
+class RuntimeInputError(InterchangeError, ValueError):
+    """IX6xx: a loaded model was fed something it does not take."""
+
+
+class VerifyError(InterchangeError):
+    """IX7xx: a model and its source disagree."""
+
+    exit_code = 1
+
+
+class UsageError(InterchangeError):
+    """IX8xx: a command or a function was asked for something it does not offer."""
+
+
+class ConvertError(InterchangeError):
+    """IX9xx: a foreign model cannot be converted."""
