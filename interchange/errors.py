@@ -17,12 +17,14 @@ for each code with a broken example and its repair; the test-suite runs them all
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import FrameType
 
-_PACKAGE = str(Path(__file__).parent)
-_TOP = [str(Path(__file__).parent.parent / name) for name in ("schemas", "cli")]  # where they live in a checkout
+_HOME = Path(__file__).parent
+# schemas/ and cli/ stand beside the package in a checkout
+_OWN = tuple(f"{folder}{os.sep}" for folder in (_HOME, _HOME.parent / "schemas", _HOME.parent / "cli"))
 
 
 def user_frame() -> FrameType | None:
@@ -30,7 +32,7 @@ def user_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not (name.startswith(_PACKAGE) or name.startswith("<")):
+        if not (name.startswith((*_OWN, "<"))):
             return frame
         frame = frame.f_back
     return None

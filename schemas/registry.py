@@ -1,0 +1,166 @@
+"""Look-ups: an operator at an opset, its versions, what a domain holds; and the operators a user registered."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from interchange.errors import SchemaError
+from interchange.schemas.data import decode, structure
+from interchange.schemas.opschema import OpSchema
+
+_registered: dict[tuple[str, str], dict[int, OpSchema]] = {}  # (domain, name) -> version -> schema
+_decoded: dict[tuple[str, str, int], OpSchema] = {}
+_asked: dict[tuple[str, int | None, str], OpSchema] = {}
+
+
+def canonical(domain: str) -> str:
+    """``ai.onnx`` is another name of the domain ``""``."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def shown(domain: str) -> str:
+    """A domain as a reader knows it."""
+    return domain or "ai.onnx"
+
+
+def _rows(domain: str, op: str) -> list[Any]:
+    found: list[Any] = structure()["operators"].get(domain, {}).get(op, [])
+    return found
+
+
+def versions(op: str, domain: str = "") -> tuple[int, ...]:
+    """The opsets that brought a version of the operator, oldest first. Raises SchemaError IX401 if there is none."""
+    domain = canonical(domain)
+    found = {row[0] for row in _rows(domain, op)} | set(_registered.get((domain, op), ()))
+    if not found:
+        raise _unknown(op, domain)
+    return tuple(sorted(found))
+
+
+def schema(op: str, opset: int | None = None, domain: str = "") -> OpSchema:
+    """The operator as it is at an opset: its newest version at or below it; None: the newest of all.
+
+    Raises SchemaError: IX401 unknown operator, IX402 it came with a later opset, IX403 no such opset.
+    """
+    key = (op, opset, domain)
+    found = _asked.get(key)
+    if found is None:
+        found = _asked[key] = _look_up(op, opset, canonical(domain))
+    return found
+
+
+def _look_up(op: str, opset: int | None, domain: str) -> OpSchema:
+    known = versions(op, domain)
+    if opset is None:
+        return _version(domain, op, known[-1])
+    _check_opset(opset, domain)
+    reached = [v for v in known if v <= opset]
+    if not reached:
+        raise SchemaError(
+            "IX402",
+            f"{op} is not part of {shown(domain)} at opset {opset}",
+            found=f"opset {opset}",
+            expected=f"opset {known[0]} or later",
+            fix=f"ask for opset {known[0]}, or build it from operators that opset {opset} has",
+        )
+    return _version(domain, op, reached[-1])
+
+
+def _version(domain: str, op: str, since: int) -> OpSchema:
+    own = _registered.get((domain, op), {}).get(since)
+    if own is not None:
+        return own
+    key = (domain, op, since)
+    if key not in _decoded:
+        _decoded[key] = decode(domain, op, next(row for row in _rows(domain, op) if row[0] == since))
+    return _decoded[key]
+
+
+def domains() -> tuple[str, ...]:
+    """All domains which hold an operator, ONNX's own (``""``) first."""
+    return tuple(sorted({*structure()["operators"], *(domain for domain, _ in _registered)}))
+
+
+def operators(domain: str = "", opset: int | None = None) -> tuple[str, ...]:
+    """Names of the operators a model may use at an opset (None: the newest), sorted; deprecated ones left out.
+
+    Raises SchemaError IX401 for a domain in which nothing is registered, IX403 for no such opset.
+    """
+    domain = canonical(domain)
+    if opset is not None:
+        _check_opset(opset, domain)
+    names = _names(domain)
+    if not names:
+        raise _unknown_domain(domain)
+    found = []
+    for name in names:
+        reached = [v for v in versions(name, domain) if opset is None or v <= opset]
+        if reached and not _version(domain, name, reached[-1]).deprecated:
+            found.append(name)
+    return tuple(found)
+
+
+def latest_opset(domain: str = "") -> int:
+    """The newest version of a domain that the registry knows. Raises SchemaError IX401 for an unknown domain."""
+    domain = canonical(domain)
+    names = _names(domain)
+    if not names:
+        raise _unknown_domain(domain)
+    return max(versions(name, domain)[-1] for name in names)
+
+
+def _names(domain: str) -> list[str]:
+    return sorted({*structure()["operators"].get(domain, ()), *(n for d, n in _registered if d == domain)})
+
+
+def _check_opset(opset: int, domain: str) -> None:
+    newest = latest_opset(domain)
+    # a user's domain may be imported at any version: its author numbers it
+    if opset < 1 or (opset > newest and domain in structure()["operators"]):
+        raise SchemaError(
+            "IX403",
+            f"there is no opset {opset} of {shown(domain)} in the registry",
+            found=f"opset {opset}",
+            expected=f"1 to {newest}",
+            fix=f"ask for an opset from 1 to {newest}",
+        )
+
+
+def _unknown(op: str, domain: str) -> SchemaError:
+    names = _names(domain)
+    if not names:
+        return _unknown_domain(domain)
+    elsewhere = [d for d in domains() if d != domain and op in _names(d)]
+    near = _similar(op, names)
+    if elsewhere:
+        fix = f"it exists in the domain {', '.join(shown(d) for d in elsewhere)}: ask there"
+    elif near:
+        fix = f"did you mean {' or '.join(near)}?"
+    else:
+        fix = "see schemas.operators(), or register your own with schemas.register(...)"
+    return SchemaError(
+        "IX401",
+        f"{shown(domain)} has no operator {op}",
+        found=op,
+        expected=f"one of the {len(names)} operators of {shown(domain)}",
+        fix=fix,
+    )
+
+
+def _unknown_domain(domain: str) -> SchemaError:
+    near = _similar(domain, [shown(d) for d in domains()])
+    return SchemaError(
+        "IX401",
+        f"no operator is registered in the domain {domain}",
+        found=repr(domain),
+        expected=", ".join(shown(d) for d in domains()),
+        fix=f"did you mean {' or '.join(near)}?"
+        if near
+        else "register its operators: interchange.schemas.register_file",
+    )
+
+
+def _similar(word: str, words: list[str]) -> list[str]:
+    folded = {w.lower(): w for w in words}
+    return [folded[m] for m in difflib.get_close_matches(word.lower(), folded, 2)]
