@@ -45,6 +45,8 @@ _TABLE: tuple[tuple[str, int, Any, int], ...] = (
     ("float8e8m0", 24, ml_dtypes.float8_e8m0fnu, 8),
     ("uint2", 25, ml_dtypes.uint2, 2),
     ("int2", 26, ml_dtypes.int2, 2),
+    ("float6e2m3", 27, ml_dtypes.float6_e2m3fn, 6),
+    ("float6e3m2", 28, ml_dtypes.float6_e3m2fn, 6),
 )
 
 BY_NAME: dict[str, DType] = {name: np.dtype(t) for name, _, t, _ in _TABLE}
@@ -125,7 +127,7 @@ def from_onnx_text(text: str) -> DType | None:
 
 
 def bits(dtype: DType) -> int:
-    """Bits an element takes in a file: 4 and 2 for packed types, 0 for strings (length varies)."""
+    """Bits an element takes in a file: 6, 4 and 2 for packed types, 0 for strings (length varies)."""
     return _BITS[dtype]
 
 
