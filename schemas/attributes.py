@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interchange.dtypes import FLOATS, dtype_of, to_onnx
+from interchange.dtypes import FLOATS, dtype_of, from_onnx, name_of, to_onnx
 from interchange.errors import InterchangeError, SchemaError, user_line
 
 if TYPE_CHECKING:
@@ -148,18 +148,24 @@ def _check_allowed(schema: OpSchema, attribute: Attribute, value: Any) -> None:
         return
     for element in value if isinstance(value, tuple) else (value,):
         if element not in attribute.allowed:
-            shown = ", ".join(repr(v) for v in attribute.allowed)
+            say = _dtype_name if attribute.name in DTYPE_ATTRIBUTES else repr
+            shown = ", ".join(say(v) for v in attribute.allowed)
             near = _closest(element, attribute.allowed)
             raise SchemaError(
                 "IX409",
                 f"{schema.title} does not allow this value of its attribute {attribute.name}",
                 where=user_line(),
-                found=f"{attribute.name}={element!r}",
+                found=f"{attribute.name}={say(element)}",
                 expected=f"one of {shown}",
                 fix=f"did you mean {near!r}?"
                 if near is not None
                 else f"write one of them, or leave {attribute.name} out",
             )
+
+
+def _dtype_name(number: Any) -> str:
+    dtype = from_onnx(number)
+    return str(number) if dtype is None else name_of(dtype)
 
 
 def _closest(value: Any, allowed: tuple[Any, ...]) -> Any:

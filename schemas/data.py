@@ -37,6 +37,7 @@ def decode(domain: str, name: str, row: list[Any]) -> OpSchema:
     since, flags, inputs, outputs, attributes, constraints, counts = row
     min_inputs, max_inputs, min_outputs, max_outputs = counts
     types = structure()["types"]
+    variables = {variable: tuple(types[index]) for variable, index in constraints}
 
     def text(*path: Any) -> Doc:
         def read() -> str:
@@ -53,8 +54,13 @@ def decode(domain: str, name: str, row: list[Any]) -> OpSchema:
         since,
         tuple(_formal(entry, text(1, i)) for i, entry in enumerate(inputs)),
         tuple(_formal(entry, text(2, i)) for i, entry in enumerate(outputs)),
-        MappingProxyType({a[0]: _attribute(domain, name, since, a, text(3, a[0])) for a in attributes}),
-        MappingProxyType({variable: tuple(types[index]) for variable, index in constraints}),
+        MappingProxyType(
+            {
+                a[0]: _attribute(a, allowed_values(domain, name, since, a[0], variables), text(3, a[0]))
+                for a in attributes
+            }
+        ),
+        MappingProxyType(variables),
         bool(flags & 1),
         bool(flags & 2),
         min_inputs,
@@ -70,8 +76,7 @@ def _formal(entry: list[Any], doc: Doc) -> Formal:
     return Formal(name, type_, OPTIONS[option], bool(homogeneous), min_arity, doc)
 
 
-def _attribute(domain: str, op: str, since: int, entry: list[Any], doc: Doc) -> Attribute:
+def _attribute(entry: list[Any], allowed: tuple[Any, ...] | None, doc: Doc) -> Attribute:
     name, type_, required, *default = entry
     value = default[0] if default else None
-    value = tuple(value) if isinstance(value, list) else value
-    return Attribute(name, type_, bool(required), value, allowed_values(domain, op, since, name), doc)
+    return Attribute(name, type_, bool(required), tuple(value) if isinstance(value, list) else value, allowed, doc)

@@ -156,9 +156,9 @@ class OpSchema:
 
     def signature(self) -> str:
         """One line for a reader: ``Relu-14(X: T) -> (Y: T)  where T: float32, ...``."""
-        inputs = ", ".join(_formal_text(f) for f in self.inputs)
-        outputs = ", ".join(_formal_text(f) for f in self.outputs)
-        attributes = ", ".join(_attribute_text(a) for a in self.attributes.values())
+        inputs = ", ".join(formal_text(f) for f in self.inputs)
+        outputs = ", ".join(formal_text(f) for f in self.outputs)
+        attributes = ", ".join(attribute_text(a) for a in self.attributes.values())
         call = f"{inputs}; {attributes}" if attributes else inputs
         used = ", ".join(f"{name} in {{{plain(texts)}}}" for name, texts in self.type_constraints.items())
         where = f"  where {used}" if used else ""
@@ -190,13 +190,15 @@ def _jsonable(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _formal_text(formal: Formal) -> str:
+def formal_text(formal: Formal) -> str:
+    """``X: T``, ``B?: T`` if optional, ``inputs...: T`` if variadic."""
     type_ = formal.type if "(" not in formal.type else plain([formal.type])
     mark = {"single": "", "optional": "?", "variadic": "..."}[formal.option]
     return f"{formal.name}{mark}: {type_}"
 
 
-def _attribute_text(attribute: Attribute) -> str:
+def attribute_text(attribute: Attribute) -> str:
+    """``axis: int`` if required, ``axis: int = 0``, ``axes?: ints`` if it may be left out."""
     if attribute.required:
         return f"{attribute.name}: {attribute.type}"
     default = attribute.default

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from interchange.errors import SchemaError
 from interchange.schemas.data import decode, structure
 from interchange.schemas.opschema import OpSchema
+from interchange.schemas.userfile import load_file, parse
 
 _registered: dict[tuple[str, str], dict[int, OpSchema]] = {}  # (domain, name) -> version -> schema
 _decoded: dict[tuple[str, str, int], OpSchema] = {}
@@ -108,6 +112,86 @@ def latest_opset(domain: str = "") -> int:
     if not names:
         raise _unknown_domain(domain)
     return max(versions(name, domain)[-1] for name in names)
+
+
+def register(schema: OpSchema | None = None, /, *, replace: bool = False, **description: Any) -> OpSchema:
+    """Adds an operator of a user, as an OpSchema or in the words of the operator file (docs/schemas.md)::
+
+        register(
+            domain="my.company",
+            name="Scale",
+            inputs=[{"name": "X", "type": "T"}],
+            outputs=[{"name": "Y", "type": "T"}],
+            types={"T": ["float16", "float32"]},
+            attributes={"factor": {"type": "float", "default": 1.0}},
+        )
+
+    The same description again is no error; another one of the same version is, unless `replace`.
+    Raises SchemaError: IX410 the description is wrong, IX412 the operator exists.
+    """
+    if schema is not None:
+        keys = ("domain", "name", "since", "deprecated", "doc")
+        own = {key: getattr(schema, key) for key in keys}
+        sides = {"inputs": schema.inputs, "outputs": schema.outputs}
+        description = {**own, **sides, "attributes": schema.attributes, "types": schema.type_constraints, **description}
+    return _add([parse(description)], replace)[0]
+
+
+def register_file(path: str | os.PathLike[str], *, replace: bool = False) -> tuple[OpSchema, ...]:
+    """Adds all operators of a TOML or JSON file (its format: docs/schemas.md), or none if anything is wrong with it.
+
+    Raises SchemaError: IX410 with all problems of the file, IX411 it cannot be read, IX412 an operator exists.
+    """
+    return _add(load_file(Path(path)), replace)
+
+
+def unregister(op: str, domain: str, since: int | None = None) -> None:
+    """Takes a user's operator out again: one version, or all of them. Raises SchemaError IX401 if there is none."""
+    known = _registered.get((canonical(domain), op), {})
+    if not known or (since is not None and since not in known):
+        raise SchemaError(
+            "IX401",
+            f"no operator {op} of {shown(domain)} was registered by a user",
+            found=f"{op}" if since is None else f"{op}, version {since}",
+            expected=", ".join(f"{d}::{n}" for d, n in sorted(_registered)) or "none is registered",
+            fix="only what schemas.register or schemas.register_file added can be taken out",
+        )
+    for version in list(known) if since is None else [since]:
+        del known[version]
+    if not known:
+        del _registered[canonical(domain), op]
+    _asked.clear()
+
+
+def _add(schemas: Sequence[OpSchema], replace: bool) -> tuple[OpSchema, ...]:
+    for new in schemas:
+        _check_free(new, replace)
+    added = []
+    for new in schemas:
+        versions_ = _registered.setdefault((canonical(new.domain), new.name), {})
+        old = versions_.get(new.since)
+        if old is None or old.to_dict() != new.to_dict():
+            versions_[new.since] = new
+        added.append(versions_[new.since])
+    _asked.clear()
+    return tuple(added)
+
+
+def _check_free(new: OpSchema, replace: bool) -> None:
+    domain = canonical(new.domain)
+    onnx = domain == "" or domain.startswith("ai.onnx.")
+    old = _registered.get((domain, new.name), {}).get(new.since)
+    if not onnx and not _rows(domain, new.name) and (replace or old is None or old.to_dict() == new.to_dict()):
+        return
+    owner = f"the domain {shown(domain)} is ONNX's own" if onnx else f"{new.title} is registered already"
+    again = old is not None and not onnx
+    raise SchemaError(
+        "IX412",
+        f"{new.name} cannot be registered: {owner}",
+        found=new.title,
+        expected="a domain of your own, e.g. my.company" if not again else "the description given before",
+        fix="count up `since`, or register it with replace=True" if again else "choose another domain",
+    )
 
 
 def _names(domain: str) -> list[str]:
