@@ -28,10 +28,9 @@ def unpack(data: Array, width: int, count: int) -> Array:
     groups = -(-count // per_group)
     if data.size < groups * size:  # the last group may be cut short
         data = np.concatenate([data, np.zeros(groups * size - data.size, np.uint8)])
-    word: Any = data[: groups * size] if size == 1 else np.zeros(groups, np.uint32)
-    if size > 1:
-        for i in range(size):
-            word |= data[i : groups * size : size].astype(np.uint32) << (8 * i)
+    word: Any = np.zeros(groups, np.uint8 if size == 1 else np.uint32)
+    for i in range(size):
+        word |= data[i : groups * size : size].astype(word.dtype) << (8 * i)
     out = np.empty((groups, per_group), np.uint8)
     for i in range(per_group):
         out[:, i] = (word >> (width * i)) & ((1 << width) - 1)
@@ -43,7 +42,7 @@ def pack(codes: Array, width: int) -> Array:
     size, per_group = _GROUPS[width]
     padded = np.zeros(-(-codes.size // per_group) * per_group, np.uint8)
     padded[: codes.size] = codes.reshape(-1) & ((1 << width) - 1)
-    word = np.zeros(padded.size // per_group, np.uint8 if size == 1 else np.uint32)
+    word: Any = np.zeros(padded.size // per_group, np.uint8 if size == 1 else np.uint32)
     for i in range(per_group):
         word |= padded[i::per_group].astype(word.dtype) << (width * i)
     out = np.empty((word.size, size), np.uint8)

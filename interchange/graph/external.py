@@ -1,0 +1,138 @@
+"""Weights that stand in files beside the model: mapped into memory, and never outside the model's folder.
+
+A location in a model file is untrusted text. It is resolved to a real path which must lie below the folder, opened
+component by component without following links (so that nothing can be swapped in between), and must be a regular
+file with one name. Offsets and lengths are checked as Python ints before they are used.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from interchange.errors import FileError
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+def map_file(fd: int) -> memoryview:
+    """The whole file as read-only memory; its pages are read when they are touched."""
+    size = os.fstat(fd).st_size
+    return memoryview(mmap.mmap(fd, size, access=mmap.ACCESS_READ)) if size else memoryview(b"")
+
+
+class Folder:
+    """The folder of a model's data files; each file is mapped once.
+
+    trust_links: accept symbolic links that lead out of the folder, and hard links (package managers and model caches
+    make both); for files from a source you trust.
+    """
+
+    def __init__(self, path: str | Path | None, trust_links: bool = False) -> None:
+        self.path = None if path is None else Path(path or ".")
+        self.trust_links = trust_links
+        self._files: dict[str, memoryview] = {}
+
+    def window(self, entries: Mapping[str, str], need: int, where: str) -> memoryview:
+        """The `need` bytes that external_data `entries` point to, not yet read.
+
+        where: the place for messages. Raises FileError IX304 (a location that is not allowed), IX305 (no such file),
+        IX306 (a range that does not fit).
+        """
+        location = entries.get("location", "")
+        if location not in self._files:
+            self._files[location] = self._open(location, where)
+        data = self._files[location]
+        offset = _number(entries, "offset", 0, where)
+        length = _number(entries, "length", need, where)
+        if length != need or offset + length > len(data):
+            _bad_range(where, f"offset {offset}, length {length} in a file of {len(data)} bytes", f"{need} bytes in it")
+        return data[offset : offset + length]
+
+    def _open(self, location: str, where: str) -> memoryview:
+        if self.path is None:
+            raise _refused(location, where, "a model without a folder", "load it from its path, or give base_dir")
+        parts = location.split("/")
+        if not location or "\0" in location or "\\" in location or ".." in parts or Path(location).is_absolute():
+            raise _refused(location, where, "a path that is empty, absolute, or has .. or \\ in it", _FIX)
+        try:
+            root = self.path.resolve(strict=True)
+            real = (root / location).resolve(strict=True)
+            if self.trust_links:
+                fd = os.open(real, _FLAGS)
+            elif real.is_relative_to(root):
+                fd = _open_below(root, real.relative_to(root).parts)
+            else:
+                raise _refused(location, where, "a link that leads out of the model's folder", _FIX_LINK)
+        except FileNotFoundError:
+            raise FileError(
+                "IX305",
+                "a data file of the model is missing",
+                where=where,
+                found=f"no file {location!r} beside the model",
+                expected="the model and its data files in one folder",
+                fix="copy the data file there too; the model names it, so keep its name",
+            ) from None
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, no permission
+            raise _refused(location, where, f"{type(error).__name__}: {error}", _FIX) from None
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _refused(location, where, "something that is not a regular file", _FIX)
+            if status.st_nlink > 1 and not self.trust_links:
+                raise _refused(location, where, "a hard link: the data may belong to another folder", _FIX_LINK)
+            return map_file(fd)
+        finally:
+            os.close(fd)
+
+
+def _open_below(root: Path, parts: tuple[str, ...]) -> int:
+    """Open root/parts, following no link on the way."""
+    folder = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(parts[-1], _FLAGS | _NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+_FIX = "get the model from a source you trust; its data files belong into its own folder, under relative names"
+_FIX_LINK = "copy the file itself into the folder, or load with trust_links=True if you trust the source"
+
+
+def _refused(location: str, where: str, found: str, fix: str) -> FileError:
+    return FileError(
+        "IX304",
+        f"the data file {location!r} is not opened",
+        where=where,
+        found=found,
+        expected="a regular file inside the model's folder",
+        fix=fix,
+    )
+
+
+def _number(entries: Mapping[str, str], key: str, default: int, where: str) -> int:
+    text = entries.get(key)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        _bad_range(where, f"{key} {text[:40]!r}", "a decimal number of bytes")
+    return int(text)
+
+
+def _bad_range(where: str, found: str, expected: str) -> None:
+    raise FileError(
+        "IX306",
+        "the external data of a tensor does not fit",
+        where=where,
+        found=found,
+        expected=expected,
+        fix="the data file is cut short or belongs to another model: copy both files again from one source",
+    )

@@ -1,0 +1,53 @@
+"""ModelProto <-> ModelIR, without loss: the meaning, names, metadata and doc strings stay.
+
+What may change in the bytes: tensors in typed fields become raw data, attributes are put in the order of their names,
+value_info of values that do not exist is dropped, nodes that are not in order are sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interchange.errors import FileError
+from interchange.graph.core import ModelIR
+from interchange.graph.external import Folder
+from interchange.graph.reading import Reader
+from interchange.graph.writing import Place, Writer
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def from_proto(
+    proto: onnx.ModelProto,
+    base_dir: str | Path | None = None,
+    *,
+    windows: Mapping[int, memoryview] | None = None,
+) -> ModelIR:
+    """The graph of a ModelProto.
+
+    base_dir: the folder of the model's external data, which is mapped, not read.  windows: raw data that was left out
+    of the proto, by position of the initializer in the main graph (`files.load` maps it).
+    Raises FileError IX304 to IX306 for external data, IX310 to IX318 for a malformed model, with node and value.
+    """
+    try:
+        return Reader(Folder(base_dir).window, windows or {}).model(proto)
+    except UnicodeDecodeError as error:
+        raise FileError(
+            "IX302",
+            "the model holds text that is not UTF-8",
+            found=repr(error.object[:40]),
+            expected="UTF-8 in every name and doc string",
+            fix="the file is damaged, or its writer broke the format: get it again or export it again",
+        ) from None
+
+
+def to_proto(model: ModelIR, *, place: Place | None = None) -> onnx.ModelProto:
+    """The ModelProto of a graph. The same graph gives the same message.
+
+    place: called with each initializer and its TensorProto; True when it has put the data elsewhere (`files.save`).
+    Raises FileError IX310 to IX319 when names or order do not say what the graph says, or a value does not fit.
+    """
+    return Writer(place).model(model)
