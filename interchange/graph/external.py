@@ -32,8 +32,8 @@ class Folder:
     make both); for files from a source you trust.
     """
 
-    def __init__(self, path: str | Path | None, trust_links: bool = False) -> None:
-        self.path = None if path is None else Path(path or ".")
+    def __init__(self, path: str | os.PathLike[str] | None, trust_links: bool = False) -> None:
+        self.path = None if path is None else Path(path)
         self.trust_links = trust_links
         self._files: dict[str, memoryview] = {}
 

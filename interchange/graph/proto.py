@@ -6,8 +6,8 @@ value_info of values that do not exist is dropped, nodes that are not in order a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interchange.errors import FileError
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 def from_proto(
     proto: onnx.ModelProto,
-    base_dir: str | Path | None = None,
+    base_dir: str | os.PathLike[str] | None = None,
     *,
     windows: Mapping[int, memoryview] | None = None,
+    trust_links: bool = False,
 ) -> ModelIR:
     """The graph of a ModelProto.
 
     base_dir: the folder of the model's external data, which is mapped, not read.  windows: raw data that was left out
-    of the proto, by position of the initializer in the main graph (`files.load` maps it).
+    of the proto, by position of the initializer in the main graph (`files.load` maps it).  trust_links: see
+    `external.Folder`.
     Raises FileError IX304 to IX306 for external data, IX310 to IX318 for a malformed model, with node and value.
     """
     try:
-        return Reader(Folder(base_dir).window, windows or {}).model(proto)
+        return Reader(Folder(base_dir, trust_links).window, windows or {}).model(proto)
     except UnicodeDecodeError as error:
         raise FileError(
             "IX302",

@@ -171,6 +171,16 @@ class Tensor:
         width = bits(self.dtype)
         return (pack(codes, width) if width < 8 else codes).data
 
+    def storage(self) -> tuple[int, int]:
+        """What two tensors have in common exactly when they are views of the same bytes: (address, length).
+
+        It holds while both are alive. A tensor that is not contiguous has its bytes for itself: (its id, -1).
+        """
+        if self._array is not None and (bits(self.dtype) < 8 or not self._array.flags.c_contiguous):
+            return id(self), -1
+        data = np.frombuffer(self.raw(), np.uint8)
+        return data.__array_interface__["data"][0], data.size
+
     def __repr__(self) -> str:
         return f"Tensor({self.name!r}, {name_of(self.dtype)}{list(self.shape)})"
 

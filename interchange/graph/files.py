@@ -1,0 +1,321 @@
+"""Models in files: `load` maps weights and reads none, `save` leaves the old model or the new one, never a mixture.
+
+A saved model is one .onnx file, or that and one data file whose name holds the hash of its content
+(``model.3f2a91c0b7de.data``): the graph names the very weights it was saved with. The same graph gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from interchange.dtypes import string
+from interchange.errors import FileError
+from interchange.graph.atomic import NewFile, mode_of, sync_folder
+from interchange.graph.core import ModelIR
+from interchange.graph.external import map_file
+from interchange.graph.proto import from_proto, to_proto
+from interchange.graph.tensor import Tensor
+from interchange.graph.wire import MalformedError, split
+
+if TYPE_CHECKING:
+    import onnx
+
+EXTERNAL_ABOVE = 16 << 20  # bytes of weights from which `save` puts them into a file of their own
+SMALLEST_EXTERNAL = 1 << 10  # bytes; smaller tensors (shapes, axes) stay in the graph, where shape inference sees them
+PAGE = 4096  # alignment of a tensor in the data file, so that it can be mapped by itself
+MAX_PROTO = 2**31 - 1  # bytes protobuf can hold
+_MAPPED_ABOVE = 1 << 20  # bytes from which a model file is mapped instead of read
+
+# what people pass for an ONNX model, by how it begins
+_KINDS = (
+    (b"PK\x03\x04", "a zip archive (a PyTorch .pt/.pth checkpoint, a .keras file, an .npz)"),
+    (b"\x89HDF\r\n", "an HDF5 file (a Keras .h5 model)"),
+    (b"\x80", "a Python pickle (an older PyTorch or scikit-learn file)"),
+    (b"GGUF", "a GGUF file"),
+    (b"ORTM", "a model in ONNX Runtime's own .ort format"),
+    (b"\x93NUMPY", "a NumPy .npy array"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"version https://git-lfs", "a Git LFS pointer: the model itself was not fetched"),
+    (b"<", "an HTML or XML page (a download that failed?)"),
+)
+
+
+# -- loading ----------------------------------------------------------------------------------------------------------
+def load(
+    source: str | os.PathLike[str] | bytes | IO[bytes],
+    *,
+    base_dir: str | os.PathLike[str] | None = None,
+    trust_links: bool = False,
+) -> ModelIR:
+    """The model in a file, in bytes, or in an open binary file.
+
+    Weights are mapped into memory and read when they are used; keep the files in place while the model is.
+    base_dir: the folder of external data; by default that of the path.  trust_links: see `external.Folder`.
+    Raises FileError IX301 (nothing there), IX302 (not an ONNX model), IX304 to IX306 (external data), IX310 to IX318.
+    """
+    if isinstance(source, bytes):
+        return _parse(memoryview(source), "the bytes", base_dir, trust_links)
+    if not isinstance(source, (str, os.PathLike)):
+        return _parse(memoryview(source.read()), "the stream", base_dir, trust_links)
+    path = Path(source)
+    while True:
+        data, identity = _open(path)
+        try:
+            return _parse(data, str(path), path.parent if base_dir is None else base_dir, trust_links)
+        except FileError as error:
+            # somebody saved a new model between our look at the graph and at its data: look again
+            if error.code != "IX305" or _open(path)[1] == identity:
+                raise
+
+
+def _open(path: Path) -> tuple[memoryview, tuple[int, int]]:
+    """(content, identity of the file)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_there(path, _folder_kind(path) if stat.S_ISDIR(status.st_mode) else "not a regular file")
+            small = status.st_size <= _MAPPED_ABOVE
+            data = memoryview(os.read(fd, status.st_size)) if small else map_file(fd)
+            return data, (status.st_ino, status.st_mtime_ns)
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _not_there(path, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _folder_kind(path: Path) -> str:
+    return "a TensorFlow SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
+
+
+def _not_there(path: Path, found: str) -> FileError:
+    models = sorted(p.name for p in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
+    near = f"; here are: {', '.join(models)}" if models else ""
+    return FileError(
+        "IX301",
+        f"there is no model file {str(path)!r}",
+        where=str(path),
+        found=found,
+        expected="the path of an .onnx file",
+        fix=f"correct the path{near}",
+    )
+
+
+def _parse(data: memoryview, where: str, base_dir: str | os.PathLike[str] | None, trust_links: bool) -> ModelIR:
+    proto, windows = _read_proto(data, where)
+    return from_proto(proto, base_dir, windows=windows, trust_links=trust_links)
+
+
+def _read_proto(data: memoryview, where: str) -> tuple[onnx.ModelProto, dict[int, memoryview]]:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    proto = onnx.ModelProto()
+    windows: dict[int, memoryview] = {}
+    found = ""
+    try:
+        head, windows = split(data)
+        proto.ParseFromString(head)
+    except (MalformedError, DecodeError) as error:
+        found = f"{len(data)} bytes that do not parse: {error}"
+    if not found and not (proto.HasField("graph") and proto.ir_version):
+        found = f"{len(data)} bytes without a graph or an IR version" if len(data) else "an empty file"
+    if found:
+        kind = _kind(bytes(data[:64]))
+        fix = "give the .onnx file itself; other formats have to be exported first" if kind else "get the file again"
+        raise FileError(
+            "IX302",
+            "this is not an ONNX model",
+            where=where,
+            found=kind or found,
+            expected="a complete ONNX model (a serialised ModelProto)",
+            fix=fix if len(data) else "the writing was interrupted, or nothing was written: export the model again",
+        )
+    return proto, windows
+
+
+def _kind(head: bytes) -> str:
+    for magic, kind in _KINDS:
+        if head.startswith(magic):
+            return kind
+    if head[4:8] == b"TFL3":
+        return "a TensorFlow Lite model"
+    if head[8:9] == b"{" and len(head) > 8:
+        return "a safetensors file: weights without a graph"
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    if text and all(32 <= b < 127 or b in b"\t\r\n" for b in text):
+        return f"text: {text[:40].decode()!r}"
+    return ""
+
+
+# -- saving -----------------------------------------------------------------------------------------------------------
+def serialize(model: ModelIR) -> bytes:
+    """The model as the bytes of one .onnx file. Raises FileError IX308 above 2 GiB, and what `to_proto` raises."""
+    _check_size(model, above=0, external=False)
+    return _to_bytes(to_proto(model))
+
+
+def save(model: ModelIR, path: str | os.PathLike[str], *, external: bool | Literal["auto"] = "auto") -> list[Path]:
+    """Write a model; returns the files, the model first.
+
+    external: whether weights (of `SMALLEST_EXTERNAL` bytes and more) go into a data file beside the model; "auto":
+    when they take more than `EXTERNAL_ABOVE` bytes together. Weights are streamed, not copied; they may be mapped
+    from the very files that are replaced. The data file of the model that was there before is removed afterwards.
+    Raises FileError IX307 when the disk or the system refuses (then the old model is still there, and whole),
+    IX308 for what does not fit into 2 GiB, and what `to_proto` raises.
+    """
+    target = Path(os.path.realpath(path))
+    total = sum(t.nbytes for t in _weights(model))
+    outside = total > EXTERNAL_ABOVE if external == "auto" else external
+    _check_size(model, above=SMALLEST_EXTERNAL, external=outside)
+    layout = _Layout()
+    proto = to_proto(model, place=layout.place if outside else None)
+    data: NewFile | None = None
+    graph: NewFile | None = None
+    files = [target]
+    state = "what was there before is unchanged"
+    try:
+        mode = mode_of(target)
+        old = _data_files(target) or set()
+        if layout.chunks:
+            data = NewFile(target.parent, layout.stream(), mode)
+            name = f"{_stem(target)}.{data.sha256[:12]}.data"
+            files.append(target.parent / name)
+            layout.name(name)
+        graph = NewFile(target.parent, [_to_bytes(proto)], mode)
+        if data is not None:
+            is_new = not os.path.lexists(files[1])
+            data.move_to(files[1])
+            try:
+                sync_folder(target.parent)
+                graph.move_to(target)
+            except BaseException:
+                if is_new:
+                    _remove(target, {name})
+                raise
+        else:
+            graph.move_to(target)
+        state = "the new model is there, but a power cut could still undo it: save again"
+        sync_folder(target.parent)
+        _remove(target, old)
+    except OSError as error:
+        raise FileError(
+            "IX307",
+            f"the model could not be written to {str(path)!r}",
+            where=str(path),
+            found=error.strerror or str(error),
+            expected="a folder that exists, may be written to, and has room for the old and the new model",
+            fix=f"free some space or choose another folder; {state}",
+        ) from None
+    finally:
+        for new in (data, graph):
+            if new is not None:
+                new.discard()
+    return files
+
+
+def _remove(target: Path, names: set[str]) -> None:
+    """Remove data files which the model that is at `target` now does not need."""
+    needed = _data_files(target)
+    if needed is None:
+        return
+    for name in names - needed:
+        with contextlib.suppress(OSError):  # a leftover is no failure
+            os.unlink(target.parent / name)
+
+
+def _weights(model: ModelIR) -> Iterator[Tensor]:
+    for graph in model.all_graphs():
+        yield from (v.const for v in graph.initializers.values() if v.const is not None)
+
+
+def _check_size(model: ModelIR, above: int, external: bool) -> None:
+    """Raise FileError IX308 if what stays in the graph file cannot fit into it."""
+    inside = sum(t.nbytes for t in _weights(model) if not (external and t.nbytes >= above))
+    if inside > MAX_PROTO:
+        raise _too_large(f"{inside:,} bytes of weights in one file")
+
+
+def _too_large(found: str) -> FileError:
+    return FileError(
+        "IX308",
+        "the model does not fit into one .onnx file",
+        found=found,
+        expected=f"at most {MAX_PROTO:,} bytes: the limit of protobuf",
+        fix="save it to a path with external=True; large constants must be initializers, not attributes",
+    )
+
+
+def _to_bytes(proto: onnx.ModelProto) -> bytes:
+    from google.protobuf.message import EncodeError
+
+    try:
+        data: bytes = proto.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        raise _too_large(str(error)) from None
+    return data
+
+
+class _Layout:
+    """Where each tensor goes in the data file. Names for one storage share one range."""
+
+    def __init__(self) -> None:
+        self.chunks: list[tuple[int, Tensor]] = []  # offset, data
+        self.protos: list[Any] = []
+        self._ranges: dict[object, int] = {}
+        self._end = 0
+
+    def place(self, tensor: Tensor, proto: onnx.TensorProto) -> bool:
+        if tensor.dtype == string or tensor.nbytes < SMALLEST_EXTERNAL:
+            return False
+        key = tensor.storage()
+        if key not in self._ranges:
+            offset = -(-self._end // PAGE) * PAGE
+            self._ranges[key] = offset
+            self.chunks.append((offset, tensor))
+            self._end = offset + tensor.nbytes
+        proto.data_location = 1  # type: ignore[assignment]
+        proto.external_data.add(key="location")
+        proto.external_data.add(key="offset", value=str(self._ranges[key]))
+        proto.external_data.add(key="length", value=str(tensor.nbytes))
+        self.protos.append(proto)
+        return True
+
+    def name(self, location: str) -> None:
+        for proto in self.protos:
+            proto.external_data[0].value = location
+
+    def stream(self) -> Iterator[bytes | memoryview]:
+        at = 0
+        for offset, tensor in self.chunks:
+            yield bytes(offset - at)
+            yield tensor.raw()
+            at = offset + tensor.nbytes
+
+
+def _stem(target: Path) -> str:
+    """The model's name without .onnx, made safe as part of a location."""
+    name = target.name.removesuffix(".onnx").encode("utf-8", "replace").decode()
+    return re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", name)
+
+
+def _data_files(target: Path) -> set[str] | None:
+    """The data files of our own making that the model at `target` refers to; None when that cannot be told."""
+    pattern = re.compile(re.escape(_stem(target)) + r"\.[0-9a-f]{12}\.data")
+    try:
+        proto, _ = _read_proto(_open(target)[0], "")
+    except FileError as error:
+        return set() if error.code == "IX302" or not os.path.lexists(target) else None
+    graphs, found = [proto.graph], set()
+    while graphs:
+        graph = graphs.pop()
+        graphs += [g for n in graph.node for a in n.attribute for g in (a.g, *a.graphs) if g.ListFields()]
+        found |= {e.value for t in graph.initializer for e in t.external_data if e.key == "location"}
+    return {name for name in found if pattern.fullmatch(name)}
