@@ -148,14 +148,13 @@ def _check_allowed(schema: OpSchema, attribute: Attribute, value: Any) -> None:
         return
     for element in value if isinstance(value, tuple) else (value,):
         if element not in attribute.allowed:
-            say = _dtype_name if attribute.name in DTYPE_ATTRIBUTES else repr
-            shown = ", ".join(say(v) for v in attribute.allowed)
+            shown = ", ".join(value_text(attribute, v) for v in attribute.allowed)
             near = _closest(element, attribute.allowed)
             raise SchemaError(
                 "IX409",
                 f"{schema.title} does not allow this value of its attribute {attribute.name}",
                 where=user_line(),
-                found=f"{attribute.name}={say(element)}",
+                found=f"{attribute.name}={value_text(attribute, element)}",
                 expected=f"one of {shown}",
                 fix=f"did you mean {near!r}?"
                 if near is not None
@@ -163,9 +162,10 @@ def _check_allowed(schema: OpSchema, attribute: Attribute, value: Any) -> None:
             )
 
 
-def _dtype_name(number: Any) -> str:
-    dtype = from_onnx(number)
-    return str(number) if dtype is None else name_of(dtype)
+def value_text(attribute: Attribute, value: Any) -> str:
+    """A value as a reader wants it: ``'SAME_UPPER'``, ``0``, and ``float32`` for an element type's number."""
+    dtype = from_onnx(value) if attribute.name in DTYPE_ATTRIBUTES and isinstance(value, int) else None
+    return repr(value) if dtype is None else name_of(dtype)
 
 
 def _closest(value: Any, allowed: tuple[Any, ...]) -> Any:

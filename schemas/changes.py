@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from interchange.schemas.attributes import value_text
 from interchange.schemas.opschema import Attribute, Formal, OpSchema, attribute_text, formal_text
 from interchange.schemas.registry import schema
 from interchange.schemas.typetext import plain
@@ -106,7 +107,9 @@ def _attributes(version: OpSchema) -> dict[str, str]:
 
 
 def _attribute(attribute: Attribute) -> str:
-    allowed = "" if attribute.allowed is None else f" in {{{', '.join(map(str, attribute.allowed))}}}"
+    allowed = (
+        "" if attribute.allowed is None else f" in {{{', '.join(value_text(attribute, v) for v in attribute.allowed)}}}"
+    )
     return attribute_text(attribute) + (" (required)" if attribute.required else "") + allowed
 
 

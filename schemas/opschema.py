@@ -201,8 +201,16 @@ def attribute_text(attribute: Attribute) -> str:
     """``axis: int`` if required, ``axis: int = 0``, ``axes?: ints`` if it may be left out."""
     if attribute.required:
         return f"{attribute.name}: {attribute.type}"
+    default = attribute_value(attribute)
+    return (
+        f"{attribute.name}?: {attribute.type}" if default is None else f"{attribute.name}: {attribute.type} = {default}"
+    )
+
+
+def attribute_value(attribute: Attribute) -> str | None:
+    """The default as Python text, None if there is none."""
     default = attribute.default
     if default is None:
-        return f"{attribute.name}?: {attribute.type}"
+        return None
     shown = default.tolist() if isinstance(default, np.ndarray) else default
-    return f"{attribute.name}: {attribute.type} = {list(shown) if isinstance(shown, tuple) else repr(shown)}"
+    return repr(list(shown) if isinstance(shown, tuple) else shown)
