@@ -102,7 +102,7 @@ class _Reader:
         count = len(self.problems)
         first = f"{count} problem{'s' if count > 1 else ''}"
         indent = "\n" + 12 * " "  # under the first, in the error's layout
-        lines = indent.join(f"{where or 'operator'}: {what}" for where, what in self.problems)
+        lines = indent.join(f"{where or ('file' if file else 'operator')}: {what}" for where, what in self.problems)
         raise SchemaError(
             "IX410",
             f"{first} in {file}" if file else f"{first} in the description of an operator",
@@ -114,7 +114,7 @@ class _Reader:
 
     def operator(self, entry: Any, at: str) -> OpSchema:
         if not self.keys(entry, at, _OPERATOR_KEYS):
-            entry = {}
+            return OpSchema("", "", 0, (), (), {}, {})
         domain = self.word(entry, "domain", at, _DOMAIN, "a dotted name such as my.company")
         name = self.word(entry, "name", at, _NAME, "a name such as FusedThing")
         since = self.take(entry, "since", at, int, "an int", default=1)
@@ -124,7 +124,7 @@ class _Reader:
         before = len(self.problems)
         inputs = self.formals(entry, "inputs", at, types)
         outputs = self.formals(entry, "outputs", at, types)
-        if entry and not outputs and "outputs" in entry:
+        if not outputs and "outputs" in entry:
             self.add(_join(at, "outputs"), "is empty: an operator has at least one output")
         used = {formal.type for formal in (*inputs, *outputs)}
         for variable in types:
@@ -184,7 +184,7 @@ class _Reader:
     def formals(
         self, entry: Mapping[str, Any], key: str, at: str, types: Mapping[str, tuple[str, ...]]
     ) -> tuple[Formal, ...]:
-        entries = self.take(entry, key, at, list, "a list", required=key == "outputs" and bool(entry)) or []
+        entries = self.take(entry, key, at, list, "a list", required=key == "outputs") or []
         found: list[Formal] = []
         for i, item in enumerate(entries):
             where = _join(at, f"{key}[{i}]")
@@ -300,7 +300,7 @@ class _Reader:
         return value
 
     def word(self, entry: Any, key: str, at: str, form: re.Pattern[str], wanted: str) -> str:
-        text = self.take(entry, key, at, str, wanted, required=bool(entry))
+        text = self.take(entry, key, at, str, wanted, required=True)
         if text is not None and not form.fullmatch(text):
             self.add(_join(at, key), f"must be {wanted}, found {text!r}")
         return text or ""
