@@ -19,20 +19,22 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import FrameType
 
-_HOME = Path(__file__).parent
-# schemas/ and cli/ stand beside the package in a checkout
-_OWN = tuple(f"{folder}{os.sep}" for folder in (_HOME, _HOME.parent / "schemas", _HOME.parent / "cli"))
+_HERE = os.path.dirname(__file__)
+# our own code (schemas/ and cli/ lie beside the package in a checkout), and what Python generates
+_OURS = (
+    *(os.path.join(os.path.dirname(_HERE), name, "") for name in ("interchange", "schemas", "cli")),
+    "<frozen",
+    "<__array_function__",
+)
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame that runs code which is not interchange's own."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if not (name.startswith((*_OWN, "<"))):
+        if not frame.f_code.co_filename.startswith(_OURS):
             return frame
         frame = frame.f_back
     return None
@@ -43,7 +45,7 @@ def user_line() -> str | None:
     frame = user_frame()
     if frame is None:
         return None
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
 def printable(text: str) -> str:

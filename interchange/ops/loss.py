@@ -146,15 +146,13 @@ def SoftmaxCrossEntropyLoss(
     *,
     ignore_index: int | None = None,
     reduction: str,
-    outputs: int = 1,
-) -> Array | tuple[Array, Array]:
+) -> tuple[Array, Array]:
     """-log(softmax(scores)) at the label: scores [N, C, d...], labels [N, d...], weights [C].
 
-    outputs=2 returns log(softmax(scores)) too, and spares the gradient computing it again.
+    outputs=2 returns log(softmax(scores)) too; in a trace that spares the gradient computing it again.
     """
     log_prob = LogSoftmax.bind({"axis": 1}).kernel(scores)
-    loss = _loss(log_prob, labels, weights, ignore_index, reduction)
-    return loss if outputs == 1 else (loss, log_prob)
+    return _loss(log_prob, labels, weights, ignore_index, reduction), log_prob
 
 
 @SoftmaxCrossEntropyLoss.shape
@@ -165,9 +163,8 @@ def _(
     *,
     ignore_index: int | None = None,
     reduction: str,
-    outputs: int = 1,
 ) -> list[Shape]:
-    return [_loss_shape(scores, labels, weights, reduction), scores.shape][:outputs]
+    return [_loss_shape(scores, labels, weights, reduction), scores.shape]
 
 
 @SoftmaxCrossEntropyLoss.decompose
@@ -178,11 +175,9 @@ def _(
     *,
     ignore_index: int | None = None,
     reduction: str,
-    outputs: int = 1,
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     log_prob = LogSoftmax(scores, axis=1)
-    loss = _in_operators(log_prob, labels, weights, ignore_index, reduction)
-    return loss if outputs == 1 else (loss, log_prob)
+    return _in_operators(log_prob, labels, weights, ignore_index, reduction), log_prob
 
 
 @SoftmaxCrossEntropyLoss.gradient

@@ -1,0 +1,565 @@
+"""Tracing: the vocabulary called with tensors that have a dtype and a (symbolic) shape but no data records a graph.
+
+Nothing is computed and nothing is guessed: asking a traced tensor for its value is an error that names the line and the
+remedy, and so is a comparison of sizes whose answer depends on the input. What an operator itself requires of the sizes
+becomes a guard of the graph.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import numpy as np
+
+from interchange import schemas
+from interchange.dims import Condition, Dim, DimLike, Guard, Shape, _Symbol, deciders, hint, undecidable
+from interchange.dtypes import INTEGERS, Array, DType, name_of
+from interchange.eager import tensor as _tensor
+from interchange.eager.tensor import Edge, Tensor, Variable, mode, shape_text, wrap
+from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
+from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
+from interchange.graph.tensor import Tensor as Weight
+
+
+class Symbolic:
+    """What a trace knows of a value: its dtype and shape and, for constants and sizes, its elements."""
+
+    __slots__ = ("dtype", "known", "shape", "trace", "value")
+
+    def __init__(self, trace: Trace, value: Value, dtype: DType, shape: Shape, known: Array | None = None) -> None:
+        self.trace, self.value, self.dtype, self.shape, self.known = trace, value, dtype, shape, known
+
+    def traced(self, edge: Edge = None) -> Traced:
+        """A tensor that stands for the value."""
+        tensor = object.__new__(Traced)
+        tensor._symbolic, tensor._edge = self, edge
+        return tensor
+
+
+class Traced(Tensor):
+    """A tensor of a model that is being traced: dtype and shape, no data."""
+
+    __slots__ = ("_symbolic",)
+    _symbolic: Symbolic
+
+    @property
+    def dtype(self) -> DType:
+        return self._symbolic.dtype
+
+    @property
+    def shape(self) -> Shape:
+        return self._symbolic.shape
+
+    def _payload(self) -> Symbolic:
+        return self._symbolic
+
+    def _known(self) -> Array | None:
+        return self._symbolic.known
+
+    def detach(self) -> Tensor:
+        return self._symbolic.traced()
+
+    def _no_value(self, what: str, fix: str) -> NoReturn:
+        raise TraceError(
+            "IX203",
+            f"{what} of a traced tensor: its value is not known before the model runs",
+            where=user_line(),
+            found=f"{what} of {name_of(self.dtype)}{shape_text(self.shape)}",
+            expected="only operations on tensors while a model is traced",
+            fix=fix,
+        )
+
+    def _scalar(self, kind: str) -> Any:
+        known = self._symbolic.known
+        if known is not None and known.size == 1 and not isinstance(known.reshape(-1)[0], Dim):
+            return known.reshape(-1)[0]
+        self._no_value(f"{kind}()", "choose between values with where(condition, a, b); pass what is fixed as a Python value")
+
+    def numpy(self) -> Array:
+        self._no_value("numpy()", "use the operations of interchange.eager instead of numpy's")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        self._no_value("a numpy array", "use the operations of interchange.eager instead of numpy's")
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        self._no_value("the memory", "use the operations of interchange.eager")
+
+    def item(self) -> Any:
+        return self._scalar("item")
+
+    def tolist(self) -> Any:
+        self._no_value("tolist()", "iterate over sizes that are fixed, and index the tensor")
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor without axes has no length")
+        size = self.shape[0]
+        if isinstance(size, Dim):
+            raise TraceError(
+                "IX201",
+                f"len() of a traced tensor whose first size, {size}, is not a number",
+                where=user_line(),
+                found=f"len() of {name_of(self.dtype)}{shape_text(self.shape)}",
+                expected="x.shape[0], which stays symbolic",
+                fix=f"use x.shape[0]; to loop over the axis make {size} static",
+            )
+        return size
+
+    def __repr__(self) -> str:
+        return f"Traced({name_of(self.dtype)}{shape_text(self.shape)})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return self
+
+    def __reduce__(self) -> Any:
+        self._no_value("a pickle", "save parameters after the trace")
+
+    def leaked(self) -> TraceError:
+        """The error for a tensor that outlived its trace."""
+        return TraceError(
+            "IX204",
+            "a traced tensor was kept and used after its trace had ended",
+            where=user_line(),
+            found=f"{self!r} from an earlier export",
+            expected="tensors of the trace that is going on",
+            fix="return what you need from the model instead of storing it in a variable or attribute",
+        )
+
+
+class _Active(threading.local):
+    """The traces that are going on in this thread, innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[Trace] = []
+
+
+_active = _Active()
+
+
+def active_trace() -> Trace | None:
+    """The innermost trace of this thread."""
+    return _active.stack[-1] if _active.stack else None
+
+
+def require_trace() -> Trace:
+    """The innermost trace; symbolic sizes only make sense within one (TraceError IX204)."""
+    trace = active_trace()
+    if trace is None:
+        raise TraceError(
+            "IX204",
+            "a symbolic size was used after its trace had ended",
+            where=user_line(),
+            found="a Dim outside of a trace",
+            expected="numbers",
+            fix="do not keep shapes of traced tensors in variables that outlive the model's call",
+        )
+    return trace
+
+
+class Refine(Exception):
+    """In an automatic trace: two sizes must be equal, so the trace begins again with fewer free dimensions."""
+
+    def __init__(self, a: DimLike, b: DimLike) -> None:
+        self.pair = a, b
+
+
+class Trace:
+    """A graph in the making.
+
+    opset: the version of ai.onnx to write. names: names for variables by id. specialise: answer undecidable comparisons
+    from the example's sizes and keep a guard (compile), instead of refusing them (export).
+    refine: raise `Refine` where two sizes must be equal (dynamic="auto").
+    """
+
+    def __init__(
+        self,
+        opset: int,
+        *,
+        names: Mapping[int, str] | None = None,
+        specialise: bool = False,
+        refine: bool = False,
+    ) -> None:
+        self.opset, self.specialise, self.refine = opset, specialise, refine
+        self.graph = Graph("main")
+        self.guards: list[Guard] = []
+        self.variables: dict[int, Variable] = {}
+        self.written: dict[int, Tensor] = {}
+        self.scope: list[str] = []
+        self.paths: dict[int, str] = {}  # id of a module -> its dotted path from the root
+        self.domains = {""}
+        self._names = dict(names or {})
+        self._current: dict[int, Tensor] = {}
+        self._initial: dict[int, Value] = {}
+        self._constants: dict[Any, Traced] = {}
+        self._keep: list[Any] = []
+        self._sources: dict[str, tuple[Traced, int]] = {}
+        self._sizes: dict[str, Tensor] = {}
+        self._schemas: dict[tuple[str, str], tuple[schemas.OpSchema, Any] | None] = {}
+        self._used: set[str] = set()
+        self._count = 0
+
+    def __enter__(self) -> Trace:
+        _active.stack.append(self)
+        deciders.stack.append(self)
+        _tensor.tracing += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _tensor.tracing -= 1
+        deciders.stack.pop()
+        _active.stack.pop()
+
+    # -- sizes ---------------------------------------------------------------------------------------------------------
+    def decide(self, condition: Condition) -> bool:
+        """Answer a comparison that depends on the input (called by `interchange.dims`)."""
+        value = hint(condition.expr)
+        if not self.specialise or value is None:
+            raise undecidable(condition)
+        truth = value == 0 if condition.op == "==" else value >= 0
+        if truth:
+            self.guard(Guard(condition, "the model's code compares sizes", user_line()))
+        elif condition.op == ">=":
+            self.guard(Guard(Condition(-1 - condition.expr, ">="), "the model's code compares sizes", user_line()))
+        else:  # not equal: the sign at the example is what later inputs must have too
+            side = condition.expr - 1 if value > 0 else -1 - condition.expr
+            self.guard(Guard(Condition(side, ">="), "the model's code compares sizes", user_line()))
+        return truth
+
+    def guard(self, guard: Guard) -> None:
+        """Keep a condition under which the graph is right."""
+        if all(str(g.condition) != str(guard.condition) for g in self.guards):
+            self.guards.append(guard)
+
+    def fresh_dim(self, name: str) -> Dim:
+        """A new size that only the data decides (how many elements are not zero): at least 0."""
+        return Dim(self._unique(name), min=0)
+
+    def sizes(self, dims: Sequence[DimLike] | DimLike) -> Tensor:
+        """Sizes as an int64 tensor of the graph: shape [n], or [] for a single one."""
+        from interchange.ops.shape import Concat, Squeeze
+
+        if isinstance(dims, (Dim, int)):
+            return Squeeze(self._size(dims), [0])
+        parts: list[Tensor] = []
+        fixed: list[int] = []
+        for d in [*dims, None]:
+            if isinstance(d, int):
+                fixed.append(d)
+                continue
+            if fixed:
+                parts.append(wrap(np.array(fixed, np.int64)))
+                fixed = []
+            if d is not None:
+                parts.append(self._size(d))
+        return parts[0] if len(parts) == 1 else Concat(*parts, axis=0)
+
+    def _size(self, dim: DimLike) -> Tensor:
+        """One size as an int64 tensor of shape [1]."""
+        from interchange.ops.arithmetic import Add, Mul
+
+        if not isinstance(dim, Dim):
+            return wrap(np.array([dim], np.int64))
+        key = str(dim)
+        if key not in self._sizes:
+            total: Tensor | None = None
+            for monomial, c in dim._terms:
+                term: Tensor | None = None
+                for atom in monomial:
+                    factor = self._symbol(atom) if isinstance(atom, _Symbol) else self._call(atom.op, atom.a, atom.b)
+                    term = factor if term is None else Mul(term, factor)
+                if term is None:
+                    term = wrap(np.array([c], np.int64))
+                elif c != 1:
+                    term = Mul(term, wrap(np.array([c], np.int64)))
+                total = term if total is None else Add(total, term)
+            assert total is not None
+            self._sizes[key] = total
+        return self._sizes[key]
+
+    def _symbol(self, symbol: _Symbol) -> Tensor:
+        from interchange.ops.shape import Shape as ShapeOf
+
+        if symbol.name not in self._sources:
+            raise TraceError(
+                "IX205",
+                f"the size {symbol.name} cannot be read from any input",
+                where=user_line(),
+                found=f"{symbol.name} only inside expressions of the input shapes",
+                expected=f"an input with {symbol.name} alone as a dimension",
+                fix=f"name that dimension by itself, for example float32[{symbol.name}]",
+            )
+        source, axis = self._sources[symbol.name]
+        return ShapeOf(source, start=axis, end=axis + 1)
+
+    def _call(self, op: str, a: DimLike, b: DimLike) -> Tensor:
+        from interchange.dims import _bounds
+        from interchange.ops.arithmetic import Div, Max, Min, Mod, Sub
+
+        left, right = self._size(a), self._size(b)
+        if op == "//":  # ONNX divides towards zero: the same, unless the dividend can be negative
+            if _bounds(a)[0] < 0:
+                left = Sub(left, Mod(left, right))
+            result = Div(left, right)
+        else:
+            result = {"%": Mod, "max": Max, "min": Min}[op](left, right)
+        return result
+
+    # -- inputs, constants, variables ------------------------------------------------------------------------------------
+    def input(self, name: str, dtype: DType, shape: Shape) -> Traced:
+        """A new input of the graph. Its dims that are plain names become readable sizes."""
+        value = Value(self._unique(name), dtype, _plain(shape))
+        self.graph.inputs.append(value)
+        traced = Symbolic(self, value, dtype, shape).traced()
+        self._learn(traced)
+        return traced
+
+    def _learn(self, traced: Traced) -> None:
+        for axis, d in enumerate(traced.shape):
+            if isinstance(d, Dim) and len(d._terms) == 1:
+                (monomial, c), = d._terms
+                if c == 1 and len(monomial) == 1 and isinstance(monomial[0], _Symbol):
+                    self._sources.setdefault(monomial[0].name, (traced, axis))
+
+    def concerns(self, x: Tensor | None) -> bool:
+        """Whether an operation on `x` belongs into the graph: on traced tensors and on variables."""
+        return isinstance(x, (Traced, Variable))
+
+    def lift(self, x: Tensor) -> Traced:
+        """`x` as a tensor of this graph: a constant, a variable's current value, or itself."""
+        if isinstance(x, Traced):
+            if x._symbolic.trace is not self:
+                raise x.leaked()
+            return x
+        if isinstance(x, Variable):
+            return self.read(x)
+        data = x._data
+        small = data.nbytes <= 1024 and data.dtype.kind != "O"
+        key = (data.dtype, data.shape, data.tobytes()) if small else id(data)
+        found = self._constants.get(key)
+        if found is None:
+            self._keep.append(data)
+            found = self._constants[key] = self._constant(self._unique("constant"), data, data)
+        return found if x._edge is None else found._symbolic.traced(x._edge)
+
+    def _constant(self, name: str, data: Array, known: Array | None) -> Traced:
+        value = Value(name, data.dtype, data.shape, const=Weight.of(data, name=name))
+        self.graph.initializers[name] = value
+        return Symbolic(self, value, data.dtype, data.shape, known).traced()
+
+    def read(self, variable: Variable) -> Traced:
+        """The value of a variable now: at first an initializer of its name, after `write` what was written."""
+        key = id(variable)
+        if key not in self._current:
+            self.variables[key] = variable
+            name = self._unique(self._names.get(key) or variable.name or "variable")
+            self._current[key] = first = self._constant(name, variable._data, None)
+            self._initial[key] = first._symbolic.value
+        current = self.lift(self._current[key])
+        return current._symbolic.traced(variable._edge)
+
+    def initial(self, key: int) -> Value:
+        """The initializer of a variable (by id)."""
+        return self._initial[key]
+
+    def rename(self, value: Value, name: str) -> None:
+        """Give a value the name that the user chose; an automatic name in its way makes room."""
+        for other in (v for n in self.graph.nodes for v in n.outputs if v.name == name and v is not value):
+            other.name = self._unique(name)
+        value.name = name
+        self._used.add(name)
+
+    def write(self, variable: Variable, value: Tensor) -> None:
+        """The variable has a new value from here on, which becomes an output of the graph."""
+        self.read(variable)
+        self._current[id(variable)] = self.written[id(variable)] = value.detach()
+
+    def _unique(self, name: str) -> str:
+        unique, k = name, 0
+        while unique in self._used:
+            k += 1
+            unique = f"{name}_{k}"
+        self._used.add(unique)
+        return unique
+
+    # -- recording -----------------------------------------------------------------------------------------------------
+    def record(self, bound: Any, tensors: Sequence[Tensor | None]) -> Any:
+        """Add a call to the graph and return its (traced) results."""
+        from interchange.ops import frame
+
+        op = bound.op
+        lifted: list[Tensor | None] = [None if t is None else self.lift(t) for t in tensors]
+        entry = self._schema(op)
+        if entry is None:
+            if op.fallback is None:
+                raise self._too_old(op)
+            return op.fallback(*lifted, **bound.keywords())
+        schema, table = entry
+        dtypes = frame.types_of(bound, lifted, table)
+        shapes = frame.shapes_of(bound, lifted)
+        known = _fold(bound, lifted, dtypes)
+        if known is not None and known.dtype != object:
+            return wrap(known.astype(dtypes[0]))
+        inputs, attributes = self._at_opset(schema, bound, lifted)
+        values = [Value(self._name(op.name), d, _plain(s)) for d, s in zip(dtypes, shapes, strict=False)]
+        node = Node(op.name, inputs, values, attributes, domain=op.domain, name=values[0].name, metadata=self._origin())
+        self.graph.nodes.append(node)
+        self.domains.add(op.domain)
+        outputs = [
+            Symbolic(self, v, d, s, known if i == 0 else None).traced()
+            for i, (v, d, s) in enumerate(zip(values, dtypes, shapes, strict=False))
+        ]
+        for out in outputs:
+            self._learn(out)
+        if mode.grad and bound.plan is not None:
+            frame.record(bound, lifted, outputs)
+        return outputs[0] if len(outputs) == 1 and not op.variadic_output else tuple(outputs)
+
+    def _name(self, op: str) -> str:
+        self._count += 1
+        prefix = f"{self.scope[-1]}." if self.scope and self.scope[-1] else ""
+        return self._unique(f"{prefix}{op}_{self._count}")
+
+    def _origin(self) -> dict[str, str]:
+        line = user_line()
+        origin = {"interchange.line": line} if line else {}
+        if self.scope and self.scope[-1]:
+            origin["interchange.module"] = self.scope[-1]
+        return origin
+
+    def _schema(self, op: Any) -> tuple[schemas.OpSchema, Any] | None:
+        """The operator's schema at this opset with its table of types; None where it does not exist there in this form."""
+        from interchange.ops.frame import TypeTable
+
+        key = (op.domain, op.name)
+        if key not in self._schemas:
+            try:
+                found = schemas.schema(op.name, self.opset if op.domain == "" else None, op.domain)
+            except SchemaError:
+                found = None
+            fits = found is not None and not found.deprecated and found.since >= op.since
+            self._schemas[key] = (found, TypeTable(found)) if fits and found else None
+        return self._schemas[key]
+
+    def _too_old(self, op: Any) -> TraceError:
+        first = next(v for v in schemas.versions(op.name, op.domain) if v >= op.since)
+        return TraceError(
+            "IX206",
+            f"{op.name} does not exist at opset {self.opset} in the form this model needs",
+            where=user_line(),
+            found=f"opset {self.opset}",
+            expected=f"opset {first} or newer",
+            fix=f"export with opset={first}, or a target whose runtime loads it",
+        )
+
+    def _at_opset(
+        self, schema: schemas.OpSchema, bound: Any, tensors: Sequence[Tensor | None]
+    ) -> tuple[list[Value | None], dict[str, Attr]]:
+        """Inputs and attributes as this opset has them: what newer versions made an input is an attribute in older ones."""
+        values: list[Value | None] = []
+        attributes: dict[str, Attr] = {}
+        formal_names = [f.name for f in schema.inputs]
+        for i, t in enumerate(tensors):
+            name = bound.op.inputs[i] if i < len(bound.op.inputs) else None
+            if t is not None and name is not None and name not in formal_names and name in schema.attributes:
+                known = t._known()
+                if known is None or known.dtype == object:
+                    raise self._needs(bound.op, f"{name} computed from the input")
+                attributes[name] = Attr.of(known.tolist() if known.ndim else known.item())
+                values.append(None)
+            else:
+                values.append(None if t is None else t._payload().value)
+        while values and values[-1] is None:
+            values.pop()
+        newest = bound.op.schema.attributes
+        for name, value in bound.attributes.items():
+            if name in schema.attributes:
+                if not _equal(value, schema.attributes[name].default) or schema.attributes[name].required:
+                    attributes[name] = _typed(schema.attributes[name].type, value)
+            elif not _equal(value, newest[name].default):
+                raise self._needs(bound.op, f"{name}={value!r}")
+        return values, attributes
+
+    def _needs(self, op: Any, what: str) -> TraceError:
+        return TraceError(
+            "IX206",
+            f"{op.name} with {what} does not exist at opset {self.opset}",
+            where=user_line(),
+            found=f"opset {self.opset}",
+            expected=f"opset {op.schema.since}",
+            fix=f"export with opset={op.schema.since}, or leave that at its default",
+        )
+
+    def model(self) -> ModelIR:
+        """The graph as a model without metadata."""
+        opsets = {d: self.opset if d == "" else schemas.latest_opset(d) for d in sorted(self.domains)}
+        return ModelIR(self.graph, opsets=opsets)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return a is b
+    return bool(a == b)
+
+
+def _typed(kind: str, value: Any) -> Attr:
+    from interchange.graph.core import AttrType
+
+    return Attr.of(list(value) if isinstance(value, tuple) else value, AttrType[kind.upper()])
+
+
+def _plain(shape: Shape) -> tuple[int | str | None, ...]:
+    """A shape as a file has it: numbers, and texts for symbolic sizes."""
+    return tuple(d if isinstance(d, int) else str(d) for d in shape)
+
+
+def _fold(bound: Any, tensors: Sequence[Tensor | None], dtypes: Sequence[DType]) -> Array | None:
+    """The elements of a result that is made of sizes: an int array when all are numbers, else an object array of dims."""
+    op = bound.op
+    if op.name == "Shape" and not op.domain:
+        x = tensors[0]
+        assert x is not None
+        return _sizes_array(x.shape[bound.attributes.get("start", 0) : bound.attributes.get("end")])
+    if op.name == "Size" and not op.domain:
+        assert tensors[0] is not None
+        size = tensors[0].size
+        return np.array(size, np.int64 if isinstance(size, int) else object)
+    if not op.folds or dtypes[0] not in INTEGERS:
+        return None
+    known = [None if t is None else t._known() for t in tensors]
+    if any(k is None and t is not None or k is not None and (k.size > 64 or k.dtype.kind not in "iO") for k, t in zip(known, tensors, strict=True)):
+        return None
+    if op.name == "Cast":
+        return known[0]
+    try:
+        result = np.asarray(bound.kernel(*known))
+    except (InterchangeError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
+        return None  # sizes this arithmetic is not exact on simply stay unknown; the node is recorded all the same
+    flat = result.reshape(-1).tolist()
+    if any(isinstance(d, Dim) for d in flat):
+        return result if result.dtype == object else None
+    return result.astype(np.int64) if all(isinstance(d, int) for d in flat) else None
+
+
+def _sizes_array(dims: Sequence[DimLike]) -> Array:
+    if all(isinstance(d, int) for d in dims):
+        return np.array(dims, np.int64)
+    array = np.empty(len(dims), object)
+    array[:] = dims
+    return array
+
+
+@contextmanager
+def scope(path: str) -> Iterator[None]:
+    """Nodes recorded inside belong to the module at `path`."""
+    trace = active_trace()
+    if trace is None:
+        yield
+        return
+    trace.scope.append(path)
+    try:
+        yield
+    finally:
+        trace.scope.pop()

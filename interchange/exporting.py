@@ -1,0 +1,224 @@
+"""`export`: capture, clean, check, verify, and only then write."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interchange.dims import Spec
+from interchange.errors import UsageError
+from interchange.frontends import Captured, capture
+
+if TYPE_CHECKING:
+    from interchange.graph.core import ModelIR
+    from interchange.runtime import Model
+    from interchange.verify.compare import Tolerance
+    from interchange.verify.parity import ParityReport
+
+_IN_MEMORY = 1 << 30  # bytes of weights up to which a model is proven without touching the disk
+
+
+def export(
+    model: Any,
+    inputs: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dynamic: Any = None,
+    opset: int | None = None,
+    target: str | None = None,
+    output_names: Sequence[str] | None = None,
+    functions: bool | Sequence[type | str] = False,
+    verify: bool = True,
+    sizes: int = 3,
+    tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
+    metadata: Mapping[str, str] | None = None,
+    doc: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Model:
+    """Export a model to ONNX, prove it equal to its source, and return it loaded in the runtime.
+
+    model: an `interchange.eager.nn.Module` or a function of tensors; it is exported in the mode (train, eval) it is in.
+    inputs: a mapping from argument name, or a tuple in call order, of example arrays or shape strings
+        (``"float32[batch, 3]"``), nested as the model takes them; bools, numbers, strings and None are constants.
+    path: where to write; None keeps the model in memory. Nothing is written unless everything succeeded.
+    dynamic: names for dimensions of example arrays, ``{"x": {0: "batch"}}`` (or Dim objects with bounds), or "auto".
+    opset, target: what to write for, ``target="onnxruntime>=1.18"``; what cannot be honoured is refused.
+    functions: modules kept as ONNX functions: True for all, or their classes or names.
+    verify: run model and source side by side on the example and on `sizes` further admissible sizes (see `verify.parity`).
+    tolerance: (relative, absolute), for all outputs or by name. metadata, doc: written into the file.
+
+    Raises TraceError or OperatorError at the user's line, SchemaError for an opset or target that cannot be had,
+    CheckError, VerifyError IX701 when the results differ, FileError.
+    """
+    from interchange import runtime, schemas
+    from interchange.graph import files
+
+    if path is not None and Path(path).is_dir():
+        raise UsageError(
+            "IX804",
+            f"{os.fspath(path)!r} is a folder",
+            found="a folder",
+            expected="a file name such as model.onnx",
+            fix="add the file's name",
+        )
+    aim = schemas.resolve(target, opset)
+    captured = capture(
+        model, inputs, dynamic=dynamic, opset=aim.opset, output_names=output_names, options=options or {}
+    )
+    ir = captured.model
+    ir.ir_version, ir.doc = aim.ir_version, doc
+    clean(ir, captured, functions)
+    _describe(ir, captured, target)
+    ir.metadata.update(metadata or {})
+    if verify:
+        ir.metadata["interchange.evidence"] = json.dumps(_prove(ir, captured, sizes, tolerance).to_dict())
+    if path is None:
+        return runtime.load(files.serialize(ir))
+    files.save(ir, path)
+    return runtime.load(path)
+
+
+def clean(ir: ModelIR, captured: Captured, functions: bool | Sequence[type | str]) -> None:
+    """Fold constants, merge equal nodes, drop dead ones, outline modules; parameters keep their names."""
+    from interchange.graph.passes import cse, dce, fold, module_groups, outline
+    from interchange.ops import evaluate_node
+
+    fold(ir, evaluate_node, keep=captured.keep)
+    cse(ir)
+    dce(ir)
+    if functions:
+        outline(ir, module_groups(ir, _wanted(functions, captured.modules)))
+        dce(ir)
+
+
+def _wanted(functions: bool | Sequence[type | str], modules: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> class name of the modules to keep as functions; UsageError IX805 for one the model does not have."""
+    if functions is True:
+        return {path: type(m).__name__ for path, m in modules.items() if path}
+    wanted: dict[str, str] = {}
+    for item in functions or ():
+        found = {
+            path: type(m).__name__
+            for path, m in modules.items()
+            if path and (path == item or type(m).__name__ == item or (isinstance(item, type) and isinstance(m, item)))
+        }
+        if not found:
+            raise UsageError(
+                "IX805",
+                f"functions names a module the model does not have: {item if isinstance(item, str) else item.__name__}",
+                found=str(item),
+                expected=", ".join(sorted({type(m).__name__ for p, m in modules.items() if p})) or "a model with submodules",
+                fix="name a class of the model's modules, or a path such as encoder.0",
+            )
+        wanted |= found
+    return wanted
+
+
+def _describe(ir: ModelIR, captured: Captured, target: str | None) -> None:
+    import interchange
+
+    ir.producer_name, ir.producer_version = "interchange", interchange.__version__
+    source = {**captured.source, "opset": ir.opsets[""], "target": target}
+    ir.metadata["interchange.source"] = json.dumps(source)
+    ir.metadata["interchange.signature"] = json.dumps(captured.signature)
+    if captured.dims:
+        ir.metadata["interchange.dims"] = json.dumps({n: list(b) for n, b in captured.dims.items()})
+    if captured.guards:
+        ir.metadata["interchange.guards"] = json.dumps([g.to_dict() for g in captured.guards])
+    if captured.state:
+        ir.metadata["interchange.state"] = json.dumps([{"name": n, "output": o} for n, o in captured.state.items()])
+
+
+def _prove(
+    ir: ModelIR, captured: Captured, sizes: int, tolerance: Mapping[str, Tolerance] | Tolerance | None
+) -> ParityReport:
+    """Check the model and run it beside its source; raises what it finds."""
+    from interchange import runtime
+    from interchange.checker import check
+    from interchange.graph import files
+
+    weight = sum(v.const.nbytes for v in ir.graph.initializers.values() if v.const is not None)
+    if weight <= _IN_MEMORY:
+        data = files.serialize(ir)
+        check(data).raise_if_errors()
+        return _parity(runtime.load(data, check=False), captured, sizes, tolerance)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "model.onnx"
+        files.save(ir, place)
+        check(place).raise_if_errors()
+        return _parity(runtime.load(place, check=False), captured, sizes, tolerance)
+
+
+def _parity(
+    model: Model, captured: Captured, sizes: int, tolerance: Mapping[str, Tolerance] | Tolerance | None
+) -> ParityReport:
+    from interchange.verify import parity
+
+    report = parity(
+        model,
+        captured.reference,
+        captured.inputs,
+        example=captured.example,
+        dims=captured.dims,
+        guards=captured.guards,
+        sizes=sizes,
+        tolerance=tolerance,
+        runtime=_runtime_name(),
+    )
+    report.raise_if_different()
+    return report
+
+
+def _runtime_name() -> str:
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__} on CPU"
+
+
+def verify(
+    path: str | os.PathLike[str] | bytes | Model,
+    model: Any,
+    inputs: Any = None,
+    *,
+    sizes: int = 3,
+    tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ParityReport:
+    """Compare an exported model with its source; returns the report, whether they agree or not.
+
+    inputs: as for `export`; left out, the model's own signature supplies names, dtypes and shapes.
+    """
+    from interchange import runtime
+
+    loaded = path if isinstance(path, runtime.Model) else runtime.load(path)
+    if inputs is None:
+        inputs = arguments_of(loaded)
+    captured = capture(model, inputs, dynamic=None, opset=loaded.opsets[""], options=options or {})
+    from interchange.verify import parity
+
+    return parity(
+        loaded,
+        captured.reference,
+        captured.inputs,
+        example=captured.example,
+        dims=captured.dims,
+        guards=[*captured.guards, *loaded.guards],
+        sizes=sizes,
+        tolerance=tolerance,
+        runtime=_runtime_name(),
+    )
+
+
+def arguments_of(loaded: Model) -> Any:
+    """The arguments of the source model, nested as it takes them, from an exported model's signature."""
+    from interchange.eager import pytree
+
+    specs = [Spec(s.name, s.dtype, s.shape) for s in loaded.inputs.values() if s.name not in loaded.state]
+    text = loaded.metadata.get("interchange.signature")
+    if text is None:
+        return {s.name: s for s in specs}
+    return pytree.unflatten(pytree.Tree.from_json(json.loads(text)["inputs"]), iter(specs))

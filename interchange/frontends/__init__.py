@@ -1,0 +1,63 @@
+"""Frontends: each turns a model of one library into a graph over the vocabulary. `capture` finds the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from interchange.dims import Guard, Spec
+from interchange.dtypes import Array
+from interchange.errors import ConvertError
+from interchange.graph.core import ModelIR, Value
+
+Arrays = dict[str, Array]
+
+
+@dataclass(slots=True)
+class Captured:
+    """A model as a graph, and what is needed to prove it.
+
+    inputs: name -> Spec of each input. example: arrays for the inputs as the user gave them (may be empty).
+    reference: runs the source model on named arrays and returns the named outputs, state updates included, leaving the
+    source as it was. guards, dims: under which sizes the graph is right. state: initializer -> output of each update.
+    keep: the parameters, which stay under their names. modules: path -> module of the source.
+    """
+
+    model: ModelIR
+    inputs: dict[str, Spec]
+    example: Arrays
+    reference: Callable[[Arrays], Arrays]
+    guards: list[Guard] = field(default_factory=list)
+    dims: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
+    keep: list[Value] = field(default_factory=list)
+    modules: dict[str, Any] = field(default_factory=dict)
+    signature: Any = None
+    source: dict[str, Any] = field(default_factory=dict)
+
+
+def capture(
+    model: Any, inputs: Any, *, dynamic: Any, opset: int, output_names: Any = None, options: Mapping[str, Any]
+) -> Captured:
+    """Capture `model` with the frontend that knows its type. Raises ConvertError IX901 when none does."""
+    library = type(model).__module__.partition(".")[0]
+    if library in ("torch", "keras", "tensorflow", "jax", "flax", "sklearn"):
+        raise ConvertError(
+            "IX901",
+            f"there is no frontend for {library} models",
+            found=f"{type(model).__module__}.{type(model).__qualname__}",
+            expected="an interchange.eager.nn.Module, or a function of tensors",
+            fix="build the model with interchange.eager",
+        )
+    if callable(model):
+        from interchange.frontends.eager import capture_eager
+
+        return capture_eager(model, inputs, dynamic=dynamic, opset=opset, output_names=output_names, **options)
+    raise ConvertError(
+        "IX901",
+        f"a {type(model).__name__} is not a model",
+        found=type(model).__name__,
+        expected="an interchange.eager.nn.Module, or a function of tensors",
+        fix="pass the model itself, not its class, its name or its weights",
+    )

@@ -1,0 +1,351 @@
+"""The eager frontend: trace an `interchange.eager` model, or a function of tensors, into a graph."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from interchange.dims import Dim, DimLike, Shape, Spec, hints, parse_spec, symbols
+from interchange.dtypes import Array
+from interchange.eager import nn, pytree
+from interchange.eager.tensor import Tensor, to_array, wrap
+from interchange.eager.trace import Refine, Trace
+from interchange.errors import TraceError
+from interchange.frontends import Arrays, Captured
+from interchange.graph.core import ModelIR
+
+Dynamic = Mapping[str, Any] | str | None
+
+
+def capture_eager(
+    model: Callable[..., Any],
+    inputs: Any,
+    *,
+    dynamic: Dynamic = None,
+    opset: int,
+    output_names: Sequence[str] | None = None,
+    specialise: bool = False,
+) -> Captured:
+    """Trace `model` on `inputs` (see `interchange.export`) at this opset."""
+    arguments = bind_arguments(model, inputs)
+    leaves, tree = pytree.flatten(arguments)
+    given = {".".join(path): leaf for path, leaf in leaves}
+    specs, constants = _specs(given, dynamic)
+    merged: dict[str, DimLike] = {}
+    while True:
+        try:
+            found = _trace(model, arguments, tree, given, specs, constants, opset, output_names, specialise, dynamic == "auto")
+            break
+        except Refine as refine:  # dynamic="auto": two sizes must agree, so there is one free size less
+            _merge(merged, refine.pair)
+            specs = {n: Spec(n, s.dtype, tuple(_replaced(d, merged) for d in s.shape)) for n, s in specs.items()}
+    found.example = {n: to_array(v) for n, v in given.items() if n in specs and not isinstance(v, (str, Spec))}
+    return found
+
+
+# -- inputs ---------------------------------------------------------------------------------------------------------------
+def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
+    """The model's arguments by name, from a mapping, a tuple in call order, or a single tensor or shape string."""
+    function = model.forward if isinstance(model, nn.Module) else model
+    signature = inspect.signature(function)
+    try:
+        if isinstance(inputs, Mapping):
+            bound = signature.bind(**inputs)
+        elif isinstance(inputs, (tuple, list)):
+            bound = signature.bind(*inputs)
+        else:
+            bound = signature.bind(inputs)
+    except TypeError as error:
+        raise TraceError(
+            "IX207",
+            f"the inputs do not fit the model's arguments: {error}",
+            where=f"{type(model).__name__}.forward" if isinstance(model, nn.Module) else getattr(model, "__name__", "the model"),
+            found=", ".join(inputs) if isinstance(inputs, Mapping) else f"{len(inputs) if isinstance(inputs, (tuple, list)) else 1} inputs in call order",
+            expected=str(signature),
+            fix="give one entry per argument, by name or in call order",
+        ) from None
+    arguments: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments |= {f"{name}_{i}": v for i, v in enumerate(value)}
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            arguments |= value
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call the model with arguments named as `bind_arguments` names them."""
+    function = model.forward if isinstance(model, nn.Module) else model
+    positional: list[Any] = []
+    keywords = dict(arguments)
+    for name, p in inspect.signature(function).parameters.items():
+        if p.kind is p.POSITIONAL_ONLY and name in keywords:
+            positional.append(keywords.pop(name))
+        elif p.kind is p.VAR_POSITIONAL:
+            while f"{name}_{len(positional)}" in keywords:
+                positional.append(keywords.pop(f"{name}_{len(positional)}"))
+    return model(*positional, **keywords)
+
+
+_STATIC = (bool, int, float, str)
+
+
+def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec], dict[str, Any]]:
+    """Name, dtype and shape of each tensor among the inputs; the Python constants among them."""
+    known: dict[str, Dim] = {}
+    specs: dict[str, Spec] = {}
+    constants: dict[str, Any] = {}
+    wanted = dict(dynamic) if isinstance(dynamic, Mapping) else {}
+    for name, leaf in given.items():
+        if isinstance(leaf, str) and "[" in leaf:
+            specs[name] = Spec(name, (s := parse_spec(leaf, known)).dtype, s.shape)
+        elif isinstance(leaf, Spec):
+            specs[name] = Spec(name, leaf.dtype, leaf.shape)
+        elif isinstance(leaf, _STATIC):
+            constants[name] = leaf
+            continue
+        else:
+            data = to_array(leaf)
+            specs[name] = Spec(name, data.dtype, _dims(name, data.shape, wanted.pop(name, None), dynamic == "auto", known))
+        for d in specs[name].shape:
+            if isinstance(d, Dim) and str(d).isidentifier():
+                known.setdefault(str(d), d)
+    if wanted:
+        static = [n for n in wanted if n in specs]
+        raise TraceError(
+            "IX208",
+            f"dynamic names {'an input given as a shape string' if static else 'no input of the model'}: {', '.join(wanted)}",
+            found=", ".join(wanted),
+            expected=", ".join(specs) or "an input",
+            fix="name the dimension in the shape string itself" if static else "use the names of the inputs",
+        )
+    return specs, constants
+
+
+def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dict[str, Dim]) -> Shape:
+    """The shape of an example array with its dynamic dimensions named."""
+    if auto:
+        return tuple(Dim(f"{_identifier(name)}_{i}", hint=d) for i, d in enumerate(sizes))
+    pairs = wanted.items() if isinstance(wanted, Mapping) else enumerate(wanted or ())
+    shape: list[DimLike] = list(sizes)
+    for axis, dim in pairs:
+        if dim is None:
+            continue
+        if not isinstance(axis, int) or not -len(sizes) <= axis < len(sizes):
+            raise TraceError(
+                "IX208",
+                f"dynamic names an axis that {name} does not have",
+                found=f"axis {axis}",
+                expected=f"an axis of {name}, which has shape {list(sizes)}",
+                fix="count the axes from 0",
+            )
+        if isinstance(dim, str):
+            dim = known.setdefault(dim, Dim(dim, hint=sizes[axis]))
+        if not isinstance(dim, Dim):
+            raise TraceError(
+                "IX208",
+                f"a dynamic dimension of {name} is not a name",
+                found=repr(dim),
+                expected='a name such as "batch", or Dim("batch", min=..., max=...)',
+                fix="leave out axes that are static",
+            )
+        shape[axis] = dim
+    return tuple(shape)
+
+
+def _identifier(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
+
+
+def _merge(merged: dict[str, DimLike], pair: tuple[DimLike, DimLike]) -> None:
+    """Note that two sizes are one: a name stands for the other, or for a number."""
+    a, b = pair if isinstance(pair[0], Dim) else pair[::-1]
+    if str(a).isidentifier() and (isinstance(b, int) or str(b).isidentifier()):
+        merged[str(a)] = b
+    else:  # sizes related by an expression: the example's numbers are the only ones known to be right
+        merged.update(hints(a) | hints(b))
+
+
+def _replaced(d: DimLike, merged: Mapping[str, DimLike]) -> DimLike:
+    while isinstance(d, Dim) and str(d) in merged:
+        d = merged[str(d)]
+    return d
+
+
+# -- the trace ---------------------------------------------------------------------------------------------------------------
+def _trace(
+    model: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    tree: pytree.Tree,
+    given: Mapping[str, Any],
+    specs: Mapping[str, Spec],
+    constants: Mapping[str, Any],
+    opset: int,
+    output_names: Sequence[str] | None,
+    specialise: bool,
+    auto: bool,
+) -> Captured:
+    names: dict[int, str] = {}
+    if isinstance(model, nn.Module):
+        names = {id(v): n for n, v in (*model.named_parameters(), *model.named_buffers())}
+    with Trace(opset, names=names, specialise=specialise, refine=auto) as trace:
+        if isinstance(model, nn.Module):
+            trace.paths = {id(m): path for path, m in model.named_modules()}
+        tensors = {n: trace.input(n, s.dtype, s.shape) for n, s in specs.items()}
+        leaves = iter([constants[n] if n in constants else tensors[n] for n in given])
+        result = call_model(model, pytree.unflatten(tree, leaves))
+        found, out_tree = pytree.flatten(result)
+        outputs = _name_outputs(found, output_names, type(model).__name__)
+        _finish(trace, outputs)
+        state = _state(trace)
+    ir: ModelIR = trace.model()
+    ir.graph.name = getattr(model, "__name__", type(model).__name__)
+    used = {n: b for s in specs.values() for n, b in symbols(s.shape).items()}
+    return Captured(
+        model=ir,
+        inputs=dict(specs),
+        example={},
+        reference=_reference(model, tree, given, constants, trace, list(outputs), state),
+        guards=trace.guards,
+        dims=used,
+        state=state,
+        keep=[trace.initial(k) for k in trace.variables],
+        modules=dict(model.named_modules()) if isinstance(model, nn.Module) else {},
+        signature={"inputs": _with_constants(tree, given, constants).to_json(), "outputs": out_tree.to_json()},
+        source={"frontend": "eager", "model": ir.graph.name, "mode": _mode(model)},
+    )
+
+
+def _mode(model: object) -> str:
+    return "train" if isinstance(model, nn.Module) and model.training else "eval"
+
+
+def _with_constants(tree: pytree.Tree, given: Mapping[str, Any], constants: Mapping[str, Any]) -> pytree.Tree:
+    """The inputs' structure with Python constants in place of their leaves."""
+    names = iter(given)
+
+    def visit(t: pytree.Tree) -> pytree.Tree:
+        if t.kind == "leaf":
+            name = next(names)
+            return pytree.Tree("constant", value=constants[name]) if name in constants else t
+        return pytree.Tree(t.kind, t.keys, tuple(visit(c) for c in t.children), t.type)
+
+    return visit(tree)
+
+
+def _name_outputs(found: list[tuple[pytree.Path, Any]], names: Sequence[str] | None, model: str) -> dict[str, Any]:
+    """Outputs by name: keys of dicts and fields; ``output`` or ``output_0``, ``output_1`` where there are none."""
+    if not found:
+        raise TraceError(
+            "IX209",
+            f"{model} returns nothing",
+            found="no tensor among the outputs",
+            expected="at least one tensor",
+            fix="return the result from forward",
+        )
+    default = [".".join(path) for path, _ in found]
+    default = [f"output_{n}" if n[:1].isdigit() else n or "output" for n in default]
+    if names is not None and len(names) != len(found):
+        raise TraceError(
+            "IX209",
+            "output_names does not name each output once",
+            found=f"{len(names)} names: {', '.join(names)}",
+            expected=f"{len(found)} outputs: {', '.join(default)}",
+            fix="give one name per output",
+        )
+    outputs = dict(zip(names or default, (leaf for _, leaf in found), strict=True))
+    if len(outputs) != len(found):
+        raise TraceError(
+            "IX209",
+            "two outputs have one name",
+            found=", ".join(names or default),
+            expected="different names",
+            fix="pass output_names, or rename the keys",
+        )
+    for name, leaf in outputs.items():
+        if not isinstance(leaf, (Tensor, np.ndarray, np.generic, bool, int, float)):
+            raise TraceError(
+                "IX209",
+                f"output {name} is not a tensor",
+                found=type(leaf).__name__,
+                expected="tensors in dicts, lists, tuples, dataclasses, or None",
+                fix="return tensors only",
+            )
+    return outputs
+
+
+def _finish(trace: Trace, outputs: Mapping[str, Any]) -> None:
+    """Make the results outputs of the graph, each under its own name."""
+    from interchange.ops.frame import TABLE
+
+    taken = {v.name: "input" for v in trace.graph.inputs} | {n: "parameter" for n in trace.graph.initializers}
+    for name, leaf in outputs.items():
+        if name in taken:
+            raise TraceError(
+                "IX209",
+                f"an output has the name of the {taken[name]} {name}",
+                found=name,
+                expected="different names for inputs, parameters and outputs",
+                fix="pass output_names",
+            )
+        value = leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf))
+        traced = trace.lift(value)
+        node = traced._symbolic.value.producer
+        if node is None or traced._symbolic.value in trace.graph.outputs:  # an input, a constant, or returned twice
+            traced = trace.record(TABLE["", "Identity"].default, [traced])
+        result = traced._symbolic.value
+        trace.rename(result, name)
+        trace.graph.outputs.append(result)
+
+
+def _state(trace: Trace) -> dict[str, str]:
+    """Turn each written variable into an input with a default and an output ``NAME.next``; initializer -> output."""
+    from interchange.ops.frame import TABLE
+
+    state: dict[str, str] = {}
+    for key, value in trace.written.items():
+        initial = trace.initial(key)
+        trace.graph.inputs.append(initial)
+        traced = trace.record(TABLE["", "Identity"].default, [trace.lift(value)])
+        trace.rename(traced._symbolic.value, f"{initial.name}.next")
+        trace.graph.outputs.append(traced._symbolic.value)
+        state[initial.name] = traced._symbolic.value.name
+    return state
+
+
+# -- running the source again ------------------------------------------------------------------------------------------------
+def _reference(
+    model: Callable[..., Any],
+    tree: pytree.Tree,
+    given: Mapping[str, Any],
+    constants: Mapping[str, Any],
+    trace: Trace,
+    output_names: list[str],
+    state: Mapping[str, str],
+) -> Callable[[Arrays], Arrays]:
+    variables = list(trace.variables.values())
+    written = [trace.variables[k] for k in trace.written]
+
+    def run(arrays: Arrays) -> Arrays:
+        before = [(v, v._data) for v in variables]
+        leaves = iter([constants[n] if n in constants else wrap(np.asarray(arrays[n])) for n in given])
+        try:
+            found, _ = pytree.flatten(call_model(model, pytree.unflatten(tree, leaves)))
+            results = [_array(leaf) for _, leaf in found]
+            updates = [v._data for v in written]
+        finally:
+            for variable, data in before:
+                variable._data = data
+        return dict(zip((*output_names, *state.values()), (*results, *updates), strict=True))
+
+    return run
+
+
+def _array(leaf: Any) -> Array:
+    return leaf.numpy() if isinstance(leaf, Tensor) else to_array(leaf)

@@ -1,0 +1,454 @@
+"""Operators that move, cast, cut and join: the elements stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from interchange.dims import DimLike, dim_max, dim_min, product
+from interchange.dims import Shape as Sizes  # `Shape` is the operator here
+from interchange.dtypes import Array, DType, from_onnx, is_float
+from interchange.eager.tensor import Tensor, wrap
+from interchange.ops.frame import Grads, op
+from interchange.ops.shape_rules import same
+from interchange.ops.shape_tools import (
+    broadcast_shapes,
+    divisible,
+    has_dims,
+    known,
+    known_or_refuse,
+    must_equal,
+    normalize_axis,
+    refuse,
+    reshape_target,
+    scalar_of,
+    shape_tensor,
+    sum_to,
+    zeros,
+)
+
+
+@op(shape=same, folds=True)
+def Identity(input: Array) -> Array:
+    """The input itself."""
+    return input
+
+
+@Identity.gradient
+def _(g: Tensor) -> Grads:
+    return g
+
+
+def _cast_to(input: Tensor, *, to: int, **rest: object) -> DType:
+    dtype = from_onnx(to)
+    if dtype is None:
+        raise refuse(f"to={to} is no element type", expected="a dtype, or a TensorProto.DataType number")
+    return dtype
+
+
+@op(shape=same, dtype=_cast_to, folds=True)
+def Cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
+    """The elements in another dtype: floats to integers towards zero, float8 saturating unless saturate=0."""
+    dtype = from_onnx(to)
+    if input.dtype.kind == "O" and dtype != input.dtype:
+        return np.array([float(t) for t in input.reshape(-1)], np.float64).reshape(input.shape).astype(dtype)
+    if dtype is not None and dtype.kind == "O":
+        return np.array([_number_text(v) for v in input.reshape(-1)], object).reshape(input.shape)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _saturated(input, dtype).astype(dtype) if dtype and saturate else input.astype(dtype)
+
+
+def _number_text(value: object) -> str:
+    return str(value.item()) if isinstance(value, np.generic) else str(value)
+
+
+def _saturated(x: Array, dtype: DType) -> Array:
+    """Clip what a float8 cannot hold to its largest value, where the target has no infinity to stand for it."""
+    import ml_dtypes
+
+    if dtype.itemsize > 1 or not is_float(dtype) or not is_float(x.dtype):
+        return x
+    largest = float(ml_dtypes.finfo(dtype).max)
+    return np.where(np.isnan(x), x, np.clip(x, -largest, largest)).astype(x.dtype)
+
+
+@Cast.gradient
+def _(g: Tensor, input: Tensor) -> Grads:
+    return Cast(g, to=input.dtype)
+
+
+@op(dtype=lambda input, target_type, **_: target_type.dtype, shape=same)
+def CastLike(input: Array, target_type: Array, *, saturate: int = 1, round_mode: str = "up") -> Array:
+    """The elements in the dtype of the second input."""
+    return input.astype(target_type.dtype)
+
+
+@CastLike.gradient
+def _(g: Tensor, input: Tensor) -> Grads:
+    return Cast(g, to=input.dtype), None
+
+
+# -- reshaping ----------------------------------------------------------------------------------------------------------
+@op(folds=True)
+def Reshape(data: Array, shape: Array, *, allowzero: int) -> Array:
+    """The same elements in another shape: -1 is inferred, 0 copies the input's size (unless allowzero)."""
+    target = [data.shape[i] if d == 0 and not allowzero else int(d) for i, d in enumerate(shape)]
+    return data.reshape(target)
+
+
+@Reshape.shape
+def _(data: Tensor, shape: Tensor, *, allowzero: int) -> Sizes:
+    target = list(known_or_refuse(shape, "the new shape"))
+    for i, d in enumerate(target):
+        if isinstance(d, int) and d == 0 and not allowzero:
+            if i >= len(data.shape):
+                raise refuse("a 0 copies a size that the input does not have", expected=f"0 only before {len(data.shape)}")
+            target[i] = data.shape[i]
+    inferred = [i for i, d in enumerate(target) if isinstance(d, int) and d == -1]
+    total = product(data.shape)
+    if len(inferred) > 1:
+        raise refuse("only one size can be inferred", expected="at most one -1")
+    if inferred:
+        rest = product([d for i, d in enumerate(target) if i not in inferred])
+        if isinstance(rest, int) and rest == 0:
+            raise refuse("-1 cannot be inferred beside a size 0", expected="every size given")
+        target[inferred[0]] = divisible(total, rest, f"the number of elements, {total}")
+    else:
+        must_equal(total, product(target), "the number of elements")
+    return tuple(target)
+
+
+@Reshape.gradient
+def _(g: Tensor, data_shape: Sizes) -> Grads:
+    return Reshape(g, reshape_target(g.shape, data_shape)), None
+
+
+@op(folds=True)
+def Flatten(input: Array, *, axis: int) -> Array:
+    """Two axes: all before `axis`, and all from it on."""
+    axis = axis + input.ndim if axis < 0 else axis
+    rows = int(np.prod(input.shape[:axis], dtype=np.int64))
+    return input.reshape(rows, int(np.prod(input.shape[axis:], dtype=np.int64)))
+
+
+@Flatten.shape
+def _(input: Tensor, *, axis: int) -> Sizes:
+    rank = len(input.shape)
+    if not -rank <= axis <= rank:
+        raise refuse(f"axis {axis} is out of range", expected=f"an axis in [{-rank}, {rank}]")
+    axis = axis + rank if axis < 0 else axis
+    return product(input.shape[:axis]), product(input.shape[axis:])
+
+
+@Flatten.gradient
+def _(g: Tensor, input_shape: Sizes) -> Grads:
+    return Reshape(g, reshape_target(g.shape, input_shape))
+
+
+@op()
+def Transpose(data: Array, *, perm: tuple[int, ...] | None = None) -> Array:
+    """The axes in another order; reversed when perm is left out."""
+    return data.transpose(perm)
+
+
+@Transpose.shape
+def _(data: Tensor, *, perm: tuple[int, ...] | None = None) -> Sizes:
+    rank = len(data.shape)
+    order = tuple(range(rank))[::-1] if perm is None else tuple(perm)
+    if sorted(order) != list(range(rank)):
+        raise refuse(f"perm {list(order)} does not name each axis once", expected=f"an order of the axes 0 to {rank - 1}")
+    return tuple(data.shape[i] for i in order)
+
+
+@Transpose.gradient
+def _(g: Tensor, perm: tuple[int, ...] | None) -> Grads:
+    return Transpose(g) if perm is None else Transpose(g, perm=tuple(np.argsort(perm).tolist()))
+
+
+def _axes(axes: Tensor | None, rank: int, what: str) -> list[int]:
+    found = [normalize_axis(int(a), rank) for a in known_or_refuse(axes, what)]
+    if len(set(found)) != len(found):
+        raise refuse(f"{what} name an axis twice", expected="each axis once")
+    return found
+
+
+@op(folds=True)
+def Squeeze(data: Array, axes: Array | None = None) -> Array:
+    """Without the axes of size 1 (or without those named)."""
+    return data.squeeze(tuple(axes.reshape(-1).tolist()) if axes is not None else None)
+
+
+@Squeeze.shape
+def _(data: Tensor, axes: Tensor | None = None) -> Sizes:
+    rank = len(data.shape)
+    if axes is None:
+        symbolic = [d for d in data.shape if not isinstance(d, int)]
+        if symbolic:
+            raise refuse(
+                f"whether the axis of size {symbolic[0]} is dropped depends on the input",
+                expected="the axes to drop, by number",
+                fix="pass axes",
+            )
+        return tuple(d for d in data.shape if d != 1)
+    drop = _axes(axes, rank, "axes")
+    for a in drop:
+        must_equal(data.shape[a], 1, f"axis {a} cannot be dropped")
+    return tuple(d for i, d in enumerate(data.shape) if i not in drop)
+
+
+@Squeeze.gradient
+def _(g: Tensor, data_shape: Sizes) -> Grads:
+    return Reshape(g, reshape_target(g.shape, data_shape)), None
+
+
+@op(folds=True)
+def Unsqueeze(data: Array, axes: Array) -> Array:
+    """With new axes of size 1 at these positions of the result."""
+    return np.expand_dims(data, tuple(axes.reshape(-1).tolist()))
+
+
+@Unsqueeze.shape
+def _(data: Tensor, axes: Tensor) -> Sizes:
+    count = len(known_or_refuse(axes, "axes"))
+    new = _axes(axes, len(data.shape) + count, "axes")
+    left = iter(data.shape)
+    return tuple(1 if i in new else next(left) for i in range(len(data.shape) + count))
+
+
+@Unsqueeze.gradient
+def _(g: Tensor, axes: Tensor) -> Grads:
+    return Squeeze(g, axes), None
+
+
+# -- repeating ----------------------------------------------------------------------------------------------------------
+@op(folds=True)
+def Expand(input: Array, shape: Array) -> Array:
+    """Broadcast to a shape (and with it: a 1 in the shape keeps the input's size)."""
+    return np.ascontiguousarray(np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(int(d) for d in shape))))
+
+
+@Expand.shape
+def _(input: Tensor, shape: Tensor) -> Sizes:
+    return broadcast_shapes(input.shape, known_or_refuse(shape, "the shape to expand to"))
+
+
+@Expand.gradient
+def _(g: Tensor, input_shape: Sizes) -> Grads:
+    return sum_to(g, input_shape), None
+
+
+@op()
+def Tile(input: Array, repeats: Array) -> Array:
+    """The input repeated along each axis."""
+    return np.tile(input, repeats.tolist())
+
+
+@Tile.shape
+def _(input: Tensor, repeats: Tensor) -> Sizes:
+    times = known_or_refuse(repeats, "repeats")
+    must_equal(len(times), len(input.shape), "the number of repeats")
+    return tuple(d * t for d, t in zip(input.shape, times, strict=True))
+
+
+@Tile.gradient
+def _(g: Tensor, input_shape: Sizes, repeats: Tensor) -> Grads:
+    from interchange.ops.reduce import ReduceSum
+
+    split: list[DimLike] = []
+    for times, d in zip(known_or_refuse(repeats, "repeats"), input_shape, strict=True):
+        split += [times, d]
+    return ReduceSum(Reshape(g, reshape_target(g.shape, split)), list(range(0, len(split), 2)), keepdims=0), None
+
+
+# -- joining and cutting --------------------------------------------------------------------------------------------------
+@op(folds=True)
+def Concat(*inputs: Array, axis: int) -> Array:
+    """The inputs one after the other along an axis."""
+    return np.concatenate(inputs, axis)
+
+
+@Concat.shape
+def _(*inputs: Tensor, axis: int) -> Sizes:
+    rank = len(inputs[0].shape)
+    axis = normalize_axis(axis, rank)
+    result = list(inputs[0].shape)
+    for k, x in enumerate(inputs[1:], 1):
+        if len(x.shape) != rank:
+            raise refuse(f"input {k} has {len(x.shape)} axes, input 0 has {rank}", expected="the same number of axes")
+        for i in range(rank):
+            if i == axis:
+                result[i] = result[i] + x.shape[i]
+            else:
+                result[i] = must_equal(result[i], x.shape[i], f"axis {i} of inputs 0 and {k}")
+    return tuple(result)
+
+
+@Concat.gradient
+def _(g: Tensor, inputs_shapes: list[Sizes], axis: int) -> Grads:
+    axis = axis % len(g.shape)
+    starts: list[DimLike] = [0]
+    for s in inputs_shapes:
+        starts.append(starts[-1] + s[axis])
+    return tuple((lambda a=a, b=b: slice_axis(g, axis, a, b)) for a, b in zip(starts, starts[1:], strict=False))
+
+
+def slice_axis(x: Tensor, axis: int, start: DimLike, end: DimLike) -> Tensor:
+    """``x[..., start:end, ...]`` along one axis; the ends may be symbolic."""
+    return Slice(x, shape_tensor((start,)), shape_tensor((end,)), [axis])
+
+
+@op()
+def Split(
+    input: Array, split: Array | None = None, *, axis: int, num_outputs: int | None = None, outputs: int = 0
+) -> tuple[Array, ...]:
+    """Parts along an axis: of the sizes in `split`, or num_outputs of equal size (the last one may be smaller)."""
+    sizes = split.tolist() if split is not None else _equal_parts(input.shape[axis], num_outputs or outputs)
+    return tuple(np.split(input, np.cumsum(sizes)[:-1], axis))
+
+
+def _equal_parts(size: int, count: int) -> list[int]:
+    part = -(-size // count)
+    return [min(part, max(0, size - i * part)) for i in range(count)]
+
+
+@Split.shape
+def _(
+    input: Tensor, split: Tensor | None = None, *, axis: int, num_outputs: int | None = None, outputs: int = 0
+) -> list[Sizes]:
+    axis = normalize_axis(axis, len(input.shape))
+    total = input.shape[axis]
+    if split is not None:
+        sizes: Sequence[DimLike] = known_or_refuse(split, "split")
+        must_equal(sum(sizes[1:], sizes[0]), total, "the sum of the parts")
+    elif isinstance(total, int):
+        sizes = _equal_parts(total, num_outputs or outputs)
+    else:
+        count = num_outputs or outputs
+        sizes = [divisible(total, count, f"the size {total}")] * count
+    return [(*input.shape[:axis], d, *input.shape[axis + 1 :]) for d in sizes]
+
+
+@Split.gradient
+def _(gs: list[Tensor | None], input: Tensor, split: Tensor | None, axis: int) -> Grads:
+    axis = axis % len(input.shape)
+    if split is not None:
+        sizes: Sequence[DimLike] = known_or_refuse(split, "split")
+    elif isinstance(input.shape[axis], int):
+        sizes = _equal_parts(input.shape[axis], len(gs))  # type: ignore[arg-type]
+    else:
+        sizes = [input.shape[axis] // len(gs)] * len(gs)
+    shape = [[*input.shape[:axis], d, *input.shape[axis + 1 :]] for d in sizes]
+    parts = [zeros(s, input.dtype) if g is None else g for g, s in zip(gs, shape, strict=True)]
+    return Concat(*parts, axis=axis), None
+
+
+def _slices(starts: Array, ends: Array, axes: Array | None, steps: Array | None, rank: int) -> list[tuple[int, int, int, int]]:
+    where = range(len(starts)) if axes is None else [int(a) % rank for a in axes]
+    step = [1] * len(starts) if steps is None else [int(s) for s in steps]
+    return [(a, int(s), int(e), st) for a, s, e, st in zip(where, starts, ends, step, strict=True)]
+
+
+@op(folds=True)
+def Slice(data: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None) -> Array:
+    """data[start:end:step] along the axes named; negative positions count from the end."""
+    index = [slice(None)] * data.ndim
+    for axis, start, end, step in _slices(starts, ends, axes, steps, data.ndim):
+        stop = None if step < 0 and end < -data.shape[axis] else end
+        index[axis] = slice(start, stop, step)
+    return data[tuple(index)]
+
+
+_BIG = 2**31 - 1
+
+
+@Slice.shape
+def _(data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None) -> Sizes:
+    first, last = known_or_refuse(starts, "starts"), known_or_refuse(ends, "ends")
+    where = tuple(range(len(first))) if axes is None else known_or_refuse(axes, "axes")
+    stride = (1,) * len(first) if steps is None else known_or_refuse(steps, "steps")
+    result = list(data.shape)
+    for start, end, axis, step in zip(first, last, where, stride, strict=True):
+        axis = normalize_axis(int(axis), len(data.shape))
+        size = data.shape[axis]
+        if not isinstance(step, int) or step == 0:
+            raise refuse(f"a step of {step}", expected="a fixed step other than 0")
+        if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
+            stop = None if step < 0 and end < -size else end
+            result[axis] = len(range(size)[slice(start, stop, step)])
+        else:
+            result[axis] = _slice_size(size, start, end, step)
+    return tuple(result)
+
+
+def _slice_size(size: DimLike, start: DimLike, end: DimLike, step: int) -> DimLike:
+    """How many positions a slice of a symbolic size (or with symbolic ends) takes."""
+
+    def position(p: DimLike, low: DimLike, high: DimLike) -> DimLike:
+        if isinstance(p, int) and p < 0:
+            p = size + p if p > -_BIG else low
+        elif isinstance(p, int) and p >= _BIG:
+            p = high
+        return dim_max(low, dim_min(p, high))
+
+    if step > 0:
+        a, b = position(start, 0, size), position(end, 0, size)
+        return dim_max(0, (b - a + step - 1) // step)
+    a, b = position(start, -1, size - 1), -1 if isinstance(end, int) and end <= -_BIG else position(end, -1, size - 1)
+    return dim_max(0, (a - b - step - 1) // -step)
+
+
+@Slice.gradient
+def _(
+    g: Tensor, data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None, steps: Tensor | None
+) -> Grads:
+    first, last = known(starts), known(ends)
+    where = tuple(range(len(data.shape))) if axes is None else known(axes)
+    stride = known(steps) if steps is not None else (1,) * len(first or ())
+    static = all(isinstance(d, int) for d in (*(first or (None,)), *(last or (None,)), *data.shape, *(stride or (None,))))
+    if first and last and where and static and all(s == 1 for s in stride or ()):
+        before, after = [0] * len(data.shape), [0] * len(data.shape)
+        for a, s, e in zip(where, first, last, strict=False):
+            positions = range(data.shape[a])[slice(int(s), int(e))]  # type: ignore[arg-type]
+            before[int(a)] = positions.start if len(positions) else 0
+            after[int(a)] = data.shape[a] - before[int(a)] - len(positions)  # type: ignore[operator, call-overload]
+        from interchange.ops.pad import Pad
+
+        return Pad(g, before + after), None, None
+    return _scatter_slice(g, data, starts, ends, axes, steps), None, None
+
+
+def _scatter_slice(
+    g: Tensor, data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None, steps: Tensor | None
+) -> Tensor:
+    """The gradient of a slice with steps or symbolic ends: added into zeros at the positions it was taken from."""
+    from interchange.ops.creation import Range
+    from interchange.ops.indexing import ScatterElements
+
+    count = product(data.shape)
+    flat = Range(wrap(np.array(0, np.int64)), scalar_of(count, np.dtype(np.int64)), wrap(np.array(1, np.int64)))
+    rows = Reshape(flat, shape_tensor(data.shape) if has_dims(data.shape) else list(data.shape))
+    taken = Reshape(Slice(rows, starts, ends, axes, steps), [-1])
+    into = zeros((count,), g.dtype)
+    summed = ScatterElements(into, taken, Reshape(g, [-1]), axis=0, reduction="add")
+    return Reshape(summed, reshape_target(summed.shape, data.shape))
+
+
+# -- sizes ----------------------------------------------------------------------------------------------------------------
+@op()
+def Shape(data: Array, *, start: int, end: int | None = None) -> Array:
+    """The sizes of the axes start to end, int64."""
+    return np.array(data.shape[start:end], np.int64)
+
+
+@Shape.shape
+def _(data: Tensor, *, start: int, end: int | None = None) -> tuple[DimLike, ...]:
+    return (len(data.shape[start:end]),)
+
+
+@op(shape=lambda data: ())
+def Size(data: Array) -> Array:
+    """The number of elements, int64 of shape []."""
+    return np.array(data.size, np.int64)
+
+

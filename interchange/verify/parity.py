@@ -1,0 +1,153 @@
+"""Parity: the exported model, in the runtime, against its source, on the example and on other admissible sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from interchange.dims import Dim, Guard, Spec
+from interchange.dtypes import Array
+from interchange.errors import InterchangeError, VerifyError
+from interchange.verify.compare import Difference, Tolerance, compare
+from interchange.verify.sampling import Bounds, Sizes, random_array, sample_sizes
+
+Arrays = dict[str, Array]
+
+
+class Runnable(Protocol):
+    """What can be verified: it runs named arrays to named arrays."""
+
+    def run(self, inputs: Mapping[str, Any], /) -> Mapping[str, Array]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One comparison: at these sizes, each output's difference."""
+
+    sizes: Sizes
+    differences: list[Difference]
+
+    @property
+    def ok(self) -> bool:
+        return all(d.problem is None for d in self.differences)
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """The evidence that a model equals its source."""
+
+    trials: list[Trial] = field(default_factory=list)
+    runtime: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output matched in every trial (and there was one)."""
+        return bool(self.trials) and all(t.ok for t in self.trials)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what is written into the model's metadata."""
+        return {"ok": self.ok, "runtime": self.runtime, "trials": [asdict(t) for t in self.trials]}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> ParityReport:
+        """What `to_dict` wrote."""
+        trials = [Trial(t["sizes"], [Difference(**d) for d in t["differences"]]) for t in data["trials"]]
+        return ParityReport(trials, data["runtime"])
+
+    def text(self) -> str:
+        """One line per trial and output."""
+        lines = []
+        for t in self.trials:
+            at = ", ".join(f"{n}={s}" for n, s in t.sizes.items()) or "the example"
+            for d in t.differences:
+                zeros = f", {d.signed_zeros} zeros of the other sign" if d.signed_zeros else ""
+                verdict = d.problem or f"equal (largest difference {d.max_abs:.2g} absolute, {d.max_rel:.2g} relative{zeros})"
+                lines.append(f"{'ok ' if d.problem is None else 'BAD'} {d.output} at {at}: {verdict}")
+        return "\n".join(lines)
+
+    def raise_if_different(self) -> None:
+        """Raise VerifyError IX701 naming each output and size that differ."""
+        if not self.ok:
+            bad = [line for line in self.text().splitlines() if line.startswith("BAD")]
+            raise VerifyError(
+                "IX701",
+                "the exported model and its source disagree",
+                where=f"{self.runtime}",
+                found="; ".join(line[4:] for line in bad),
+                expected="equal outputs within the tolerance of their dtype",
+                fix="look for randomness, state or data-dependent code in the model; widen `tolerance` only for a known cause",
+            )
+
+
+def parity(
+    model: Runnable,
+    reference: Callable[[Arrays], Arrays],
+    inputs: Mapping[str, Spec],
+    *,
+    example: Mapping[str, Array] | None = None,
+    dims: Bounds | None = None,
+    guards: Sequence[Guard] = (),
+    sizes: int = 3,
+    tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
+    seed: int = 0,
+    runtime: str = "",
+) -> ParityReport:
+    """Run model and source side by side.
+
+    example: arrays to try first. sizes: how many assignments of the named dims to try beside it. tolerance: (relative,
+    absolute), one for all outputs or by output name; the default follows the dtype (`compare.TOLERANCES`).
+    """
+    dims = dims or {}
+    rng = np.random.default_rng(seed)
+    trials: list[Trial] = []
+    first = _sizes_of(inputs, example) if example else None
+    plans: list[tuple[Sizes, Arrays | None]] = []
+    if example and len(example) == len(inputs):
+        plans.append((first or {}, dict(example)))
+    plans += [(s, None) for s in sample_sizes(dims, guards, sizes) if dims or not plans]
+    for at, arrays in plans:
+        fed = arrays or {n: random_array(s, at, rng, (example or {}).get(n)) for n, s in inputs.items()}
+        trials.append(Trial(at, _compare(model, reference, fed, at, tolerance)))
+    if not trials:
+        raise VerifyError(
+            "IX702",
+            "no sizes were found that satisfy the model's guards",
+            found="; ".join(str(g.condition) for g in guards),
+            expected="at least one admissible assignment of sizes up to 64",
+            fix="give example arrays of an admissible size",
+        )
+    return ParityReport(trials, runtime)
+
+
+def _sizes_of(inputs: Mapping[str, Spec], example: Mapping[str, Array]) -> Sizes:
+    """The sizes that the named dims have in the example."""
+    return {
+        str(d): n
+        for name, spec in inputs.items()
+        if name in example
+        for d, n in zip(spec.shape, example[name].shape, strict=True)
+        if isinstance(d, Dim) and str(d).isidentifier()
+    }
+
+
+def _compare(
+    model: Runnable,
+    reference: Callable[[Arrays], Arrays],
+    arrays: Arrays,
+    at: Sizes,
+    tolerance: Mapping[str, Tolerance] | Tolerance | None,
+) -> list[Difference]:
+    try:
+        expected = reference(arrays)
+    except InterchangeError as error:
+        return [Difference("the source", f"the source model itself fails here: {error.message}")]
+    found = model.run(arrays)
+    if list(found) != list(expected):
+        return [Difference("outputs", f"{', '.join(found)} instead of {', '.join(expected)}")]
+    return [
+        compare(n, found[n], expected[n], tolerance.get(n) if isinstance(tolerance, Mapping) else tolerance)
+        for n in expected
+    ]
