@@ -142,7 +142,7 @@ def _target(opset: int, ir_version: int, ml_opset: int, releases: tuple[str, ...
 
 
 def _check_opset(opset: int) -> None:
-    if isinstance(opset, bool) or not isinstance(opset, int) or not OLDEST_OPSET <= opset <= LATEST_OPSET:
+    if not isinstance(opset, int) or not OLDEST_OPSET <= opset <= LATEST_OPSET:
         raise SchemaError(
             "IX423",
             f"models of opset {opset} are not written",

@@ -121,6 +121,7 @@ def test_optional_inputs_may_be_left_out():
     assert resize.bind_types([F32, None, None, I64]) == (F32,)
     assert schemas.schema("Clip").bind_types([F32, None, F32]) == (F32,)
     assert schemas.schema("Conv").bind_types([F32, F32, None]) == (F32,)
+    assert schemas.schema("Relu").bind_types([F32, None]) == (F32,)  # one left out at the end is not given at all
 
 
 def test_homogeneous_variadic_agrees_and_another_does_not_have_to():
@@ -196,6 +197,7 @@ def test_values_are_normalised():
     elu = schemas.schema("Elu").check_attributes({"alpha": np.float16(0.5)})
     assert type(elu["alpha"]) is float
     assert schemas.schema("Elu").check_attributes({"alpha": 2}) == {"alpha": 2.0}
+    assert schemas.schema("StringNormalizer").check_attributes({"locale": b"\xff"})["locale"] == b"\xff"
     assert schemas.schema("ReduceMean").check_attributes({"keepdims": False})["keepdims"] == 0
     assert schemas.schema("LSTM").check_attributes({"activations": ["Tanh"]})["activations"] == ("Tanh",)
 
@@ -237,6 +239,7 @@ def test_missing_attribute():
         ("Conv", {"pads": 1}),
         ("Conv", {"pads": [1.5]}),
         ("Conv", {"pads": np.zeros((2, 2), np.int64)}),
+        ("Conv", {"pads": np.array(1)}),
         ("Conv", {"auto_pad": 1}),
         ("Conv", {"group": 2**63}),
         ("Conv", {"group": np.float32}),

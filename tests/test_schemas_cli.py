@@ -21,6 +21,7 @@ def test_signature_of_an_operator():
     assert lines[0] == "Conv-11  (versions 1, 11, 22)"
     assert "  group         int = 1  # number of groups input channels and output channels are divided into." in lines
     assert "  T  float16, float32, float64" in lines
+    assert "  B  T, optional  # Optional 1D bias to be added to the convolution, has size of M." in lines
     assert "one of 'NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'" in result.output
     assert "\x1b" not in result.output
 

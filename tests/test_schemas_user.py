@@ -97,6 +97,21 @@ def test_built_in_operators_cannot_be_replaced():
     fails("IX401", schemas.unregister, "Scale", "test.company")
 
 
+def test_a_look_up_never_answers_from_before():
+    schemas.register(**SCALE)
+    assert schemas.schema("Scale", domain="test.company").since == 1
+    schemas.register(**{**SCALE, "since": 2})
+    assert schemas.schema("Scale", domain="test.company").since == 2
+    schemas.unregister("Scale", "test.company")
+    fails("IX401", schemas.schema, "Scale", domain="test.company")
+
+
+def test_outputs_that_may_differ_are_not_bound_by_the_inputs():
+    outputs = [{"name": "Y", "type": "T"}, {"name": "rest", "type": "T", "option": "variadic", "homogeneous": False}]
+    made = schemas.register(**{**SCALE, "outputs": outputs})
+    assert made.bind_types([F32]) == (F32, None)
+
+
 def test_minimal_forms():
     made = schemas.register(
         domain="test",
@@ -219,6 +234,7 @@ def test_all_problems_are_named_with_their_place(tmp_path):
         ({"operators": [3]}, {"operators[0]"}),
         ({"operators": [{**SCALE, "attributes": []}]}, {"operators[0].attributes"}),
         ({"operators": [{**SCALE, "deprecated": 1}]}, {"operators[0].deprecated"}),
+        ({"operators": [{**SCALE, "since": True}]}, {"operators[0].since"}),
     ],
 )
 def test_places_of_problems(tmp_path, content, places):
