@@ -11,7 +11,6 @@ from typing import Any
 from interchange.errors import SchemaError
 from interchange.schemas.data import decode, structure
 from interchange.schemas.opschema import OpSchema
-from interchange.schemas.userfile import load_file, parse
 
 _registered: dict[tuple[str, str], dict[int, OpSchema]] = {}  # (domain, name) -> version -> schema
 _decoded: dict[tuple[str, str, int], OpSchema] = {}
@@ -129,6 +128,8 @@ def register(schema: OpSchema | None = None, /, *, replace: bool = False, **desc
     The same description again is no error; another one of the same version is, unless `replace`.
     Raises SchemaError: IX410 the description is wrong, IX412 the operator exists.
     """
+    from interchange.schemas.userfile import parse  # most programs register nothing: TOML stays unloaded
+
     if schema is not None:
         keys = ("domain", "name", "since", "deprecated", "doc")
         own = {key: getattr(schema, key) for key in keys}
@@ -142,6 +143,8 @@ def register_file(path: str | os.PathLike[str], *, replace: bool = False) -> tup
 
     Raises SchemaError: IX410 with all problems of the file, IX411 it cannot be read, IX412 an operator exists.
     """
+    from interchange.schemas.userfile import load_file
+
     return _add(load_file(Path(path)), replace)
 
 
