@@ -60,7 +60,7 @@ def check_shape(shape: Sequence[int], where: str | None = None) -> tuple[int, ..
             "IX313",
             "a tensor has an impossible shape",
             where=where,
-            found=f"shape {list(result)}",
+            found=f"rank {len(result)}, shape {list(result[:8])}{'...' if len(result) > 8 else ''}",
             expected=f"at most {MAX_RANK} dimensions, none negative, and a size that fits 63 bits",
             fix="the file is damaged or hostile: get it again from its source",
         )

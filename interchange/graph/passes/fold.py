@@ -141,7 +141,7 @@ class _Folder:
 
 
 def _growth(node: Node, arrays: Sequence[Array | None]) -> float:
-    """How many elements the result has at least, for operators whose inputs' values decide it; asked before making it."""
+    """How many elements the result has at least, where values of inputs decide it; asked before it is made."""
     match node.op_type, arrays:
         case "ConstantOfShape", [np.ndarray() as shape]:
             return math.prod(int(d) for d in shape.flat)

@@ -15,7 +15,7 @@ Group = tuple[str, Sequence[Node]]  # name of the function, its nodes
 
 
 def module_groups(model: ModelIR, names: Iterable[tuple[str, str]], key: str = MODULE) -> list[Group]:
-    """For each (module path, function name): the nodes which the module and its parts made; parts come before wholes."""
+    """For each (module path, function name): the nodes the module and its parts made; parts come before wholes."""
     groups: list[Group] = []
     for path, name in sorted(names, key=lambda pair: -pair[0].count(".") if pair[0] else 1):
         nodes = [
