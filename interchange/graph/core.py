@@ -102,14 +102,19 @@ class Attr:
         if isinstance(value, (list, tuple)):
             items = [_scalar(v) for v in value]
             kinds = {kind for kind, _ in items} or {single for single, many in _LIST_OF.items() if many is type}
-            if kinds == {AttrType.INT, AttrType.FLOAT} or type is AttrType.FLOATS:
+            if kinds == {AttrType.INT, AttrType.FLOAT} or (type is AttrType.FLOATS and kinds == {AttrType.INT}):
                 kinds, items = {AttrType.FLOAT}, [(AttrType.FLOAT, float(v)) for _, v in items]
             if len(kinds) != 1:
                 found = "an empty list" if not kinds else "a list of " + " and ".join(sorted(k.name for k in kinds))
                 raise _no_attribute(found, "say the type: Attr.of([], AttrType.INTS), or give items of one type")
-            return cls(_LIST_OF[kinds.pop()], [v for _, v in items])
-        kind, item = _scalar(value)
-        return cls(kind, float(item)) if type is AttrType.FLOAT and kind is AttrType.INT else cls(kind, item)
+            attr = cls(_LIST_OF[kinds.pop()], [v for _, v in items])
+        else:
+            kind, item = _scalar(value)
+            wanted = type is AttrType.FLOAT and kind is AttrType.INT
+            attr = cls(AttrType.FLOAT, float(item)) if wanted else cls(kind, item)
+        if type is not None and attr.type is not type:
+            raise _no_attribute(f"{attr.type.name}, where {type.name} was asked for", "convert it first")
+        return attr
 
     def graphs(self) -> list[Graph]:
         """The subgraphs it holds."""
