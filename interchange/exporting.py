@@ -24,7 +24,7 @@ _IN_MEMORY = 1 << 30  # bytes of weights up to which a model is proven without t
 
 def export(
     model: Any,
-    inputs: Any,
+    inputs: Any = None,
     path: str | os.PathLike[str] | None = None,
     *,
     dynamic: Any = None,
@@ -44,6 +44,7 @@ def export(
     model: an `interchange.eager.nn.Module` or a function of tensors; it is exported in the mode (train, eval) it is in.
     inputs: a mapping from argument name, or a tuple in call order, of example arrays or shape strings
         (``"float32[batch, 3]"``), nested as the model takes them; bools, numbers, strings and None are constants.
+        An imported model says itself what it takes.
     path: where to write; None keeps the model in memory. Nothing is written unless everything succeeded.
     dynamic: names for dimensions of example arrays, ``{"x": {0: "batch"}}`` (or Dim objects with bounds), or "auto".
     opset, target: what to write for, ``target="onnxruntime>=1.18"``; what cannot be honoured is refused.
@@ -70,7 +71,7 @@ def export(
         model, inputs, dynamic=dynamic, opset=aim.opset, output_names=output_names, options=options or {}
     )
     ir = captured.model
-    ir.ir_version, ir.doc = aim.ir_version, doc
+    ir.ir_version, ir.doc = aim.ir_version, doc or ir.doc
     clean(ir, captured, functions)
     _describe(ir, captured, target)
     ir.metadata.update(metadata or {})

@@ -18,7 +18,7 @@ from interchange import schemas
 from interchange.dims import Condition, Dim, DimLike, Guard, Shape, _Symbol, deciders, hint, undecidable
 from interchange.dtypes import INTEGERS, Array, DType, name_of
 from interchange.eager import tensor as _tensor
-from interchange.eager.tensor import Edge, Tensor, Variable, mode, shape_text, wrap
+from interchange.eager.tensor import Edge, Parameter, Tensor, Variable, mode, shape_text, wrap
 from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
 from interchange.graph.tensor import Tensor as Weight
@@ -183,6 +183,7 @@ class Trace:
         refine: bool = False,
     ) -> None:
         self.opset, self.specialise, self.refine = opset, specialise, refine
+        self.origin: dict[str, str] | None = None  # where an imported graph says its nodes come from
         self.graph = Graph("main")
         self.guards: list[Guard] = []
         self.variables: dict[int, Variable] = {}
@@ -342,6 +343,7 @@ class Trace:
         if found is None:
             self._keep.append(data)
             found = self._constants[key] = self._constant(self._unique("constant"), data, data)
+            found._symbolic.value.metadata["interchange.kind"] = "constant"
         return found if x._edge is None else found._symbolic.traced(x._edge)
 
     def _constant(self, name: str, data: Array, known: Array | None) -> Traced:
@@ -356,7 +358,8 @@ class Trace:
             self.variables[key] = variable
             name = self._unique(self._names.get(key) or variable.name or "variable")
             self._current[key] = first = self._constant(name, variable._data, None)
-            self._initial[key] = first._symbolic.value
+            self._initial[key] = value = first._symbolic.value
+            value.metadata["interchange.kind"] = _kind(variable)
         current = self.lift(self._current[key])
         return current._symbolic.traced(variable._edge)
 
@@ -423,6 +426,8 @@ class Trace:
         return self._unique(f"{prefix}{op}_{self._count}")
 
     def _origin(self) -> dict[str, str]:
+        if self.origin is not None:
+            return dict(self.origin)
         line = user_line()
         origin = {"interchange.line": line} if line else {}
         if self.scope and self.scope[-1]:
@@ -496,6 +501,13 @@ class Trace:
         """The graph as a model without metadata."""
         opsets = {d: self.opset if d == "" else schemas.latest_opset(d) for d in sorted(self.domains)}
         return ModelIR(self.graph, opsets=opsets)
+
+
+def _kind(variable: Variable) -> str:
+    """What an initializer was in the source: what `import_model` makes of it again."""
+    if not isinstance(variable, Parameter):
+        return "buffer"
+    return "parameter" if variable.requires_grad else "frozen"
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -16,6 +16,7 @@ from interchange.eager.trace import Refine, Trace
 from interchange.errors import TraceError
 from interchange.frontends import Arrays, Captured
 from interchange.graph.core import ModelIR
+from interchange.importers import GraphModule
 
 Dynamic = Mapping[str, Any] | str | None
 
@@ -30,6 +31,10 @@ def capture_eager(
     specialise: bool = False,
 ) -> Captured:
     """Trace `model` on `inputs` (see `interchange.export`) at this opset."""
+    imported = model if isinstance(model, GraphModule) else None
+    if imported is not None:  # it says itself what it takes and returns
+        inputs = imported.example_inputs() if inputs is None else inputs
+        output_names = output_names or imported.output_names
     arguments = bind_arguments(model, inputs)
     leaves, tree = pytree.flatten(arguments)
     given = {".".join(path): leaf for path, leaf in leaves}
@@ -42,15 +47,23 @@ def capture_eager(
         except Refine as refine:  # dynamic="auto": two sizes must agree, so there is one free size less
             _merge(merged, refine.pair)
             specs = {n: Spec(n, s.dtype, tuple(_replaced(d, merged) for d in s.shape)) for n, s in specs.items()}
+    if imported is not None:
+        found.model.graph.name, found.model.doc = imported.name, imported.doc
+        found.model.metadata.update(imported.metadata)
     found.example = {n: to_array(v) for n, v in given.items() if n in specs and not isinstance(v, (str, Spec))}
     return found
+
+
+def _signature(model: Callable[..., Any]) -> inspect.Signature:
+    if isinstance(model, GraphModule):
+        return model.input_signature()
+    return inspect.signature(model.forward if isinstance(model, nn.Module) else model)
 
 
 # -- inputs ---------------------------------------------------------------------------------------------------------------
 def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
     """The model's arguments by name, from a mapping, a tuple in call order, or a single tensor or shape string."""
-    function = model.forward if isinstance(model, nn.Module) else model
-    signature = inspect.signature(function)
+    signature = _signature(model)
     try:
         if isinstance(inputs, Mapping):
             bound = signature.bind(**inputs)
@@ -81,10 +94,9 @@ def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
 
 def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """Call the model with arguments named as `bind_arguments` names them."""
-    function = model.forward if isinstance(model, nn.Module) else model
     positional: list[Any] = []
     keywords = dict(arguments)
-    for name, p in inspect.signature(function).parameters.items():
+    for name, p in _signature(model).parameters.items():
         if p.kind is p.POSITIONAL_ONLY and name in keywords:
             positional.append(keywords.pop(name))
         elif p.kind is p.VAR_POSITIONAL:

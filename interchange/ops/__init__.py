@@ -44,8 +44,8 @@ def evaluate_node(node: Node, arrays: Sequence[Array | None]) -> Sequence[Array]
         return None
     inputs = [None if a is None else wrap(a) for a in arrays]
     with no_grad():
-        result = op.call_node(inputs, {k: a.value for k, a in node.attributes.items()}, len(node.outputs))
-    return [t._data for t in result]
+        constants, attributes = op.adapt_node({k: a.value for k, a in node.attributes.items()}, len(node.outputs))
+        return [t._data for t in op.call_node(inputs, constants, attributes)]
 
 
 __all__ = [

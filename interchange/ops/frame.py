@@ -133,30 +133,35 @@ class Op(Generic[R]):
             full.pop()
         return tuple(full), rest
 
-    def call_node(
-        self, inputs: Sequence[Tensor | None], attributes: Mapping[str, Any], outputs: int, opset: int | None = None
-    ) -> list[Tensor]:
-        """Call as a graph's node does: attributes of older versions that are inputs by now become constants.
+    def adapt_node(
+        self, attributes: Mapping[str, Any], outputs: int, opset: int | None = None
+    ) -> tuple[dict[int, Tensor], dict[str, Any]]:
+        """A graph node's attributes as a call takes them: (constants by input position, attributes).
 
-        opset: complete the attributes with the defaults of that opset, where they differ from today's.
+        What was an attribute in an older version and is an input by now becomes a constant. opset: complete with the
+        defaults of that opset, where they differ from today's.
         """
         given = {k: v.numpy() if isinstance(v, Weight) else v for k, v in attributes.items()}
         if opset is not None:
             given = schemas.schema(self.name, opset, self.domain).check_attributes(given)
-        full = list(inputs)
-        for i, name in enumerate(self.inputs):
-            if name in given and name not in self.keywords:
-                full += [None] * (i + 1 - len(full))
-                full[i] = wrap(self._as_input(name, given.pop(name)))
+        constants = {
+            i: wrap(_former_attribute(given.pop(name)))
+            for i, name in enumerate(self.inputs)
+            if name in given and name not in self.keywords
+        }
         current = {k: v for k, v in given.items() if k in self.schema.attributes}
         if outputs != self.min_outputs and "num_outputs" not in current:
             current["outputs"] = outputs
-        result: Any = self(*full, **current)
-        return list(result) if isinstance(result, tuple) else [result]
+        return constants, current
 
-    def _as_input(self, name: str, value: Any) -> Array:
-        """A former attribute as the tensor that the input takes now: ints are int64, floats float32."""
-        return np.asarray(value, np.float32 if isinstance(value, float) else None)
+    def call_node(self, inputs: Sequence[Tensor | None], constants: Mapping[int, Tensor], attributes: Mapping[str, Any]) -> list[Tensor]:
+        """Call with what `adapt_node` gave; the outputs as a list."""
+        full = list(inputs)
+        for i, value in constants.items():
+            full += [None] * (i + 1 - len(full))
+            full[i] = value
+        result: Any = self(*full, **attributes)
+        return list(result) if isinstance(result, tuple) else [result]
 
     @cached_property
     def default(self) -> Bound:
@@ -260,6 +265,11 @@ def _plan(op: Op[Any], attributes: Mapping[str, Any]) -> _Plan:
         sources[name] = ("attr", attributes.get(name))
     assert op.rule is not None
     return tuple(sources[name] for name in inspect.signature(op.rule).parameters)
+
+
+def _former_attribute(value: Any) -> Array:
+    """ints are int64, floats float32."""
+    return np.asarray(value, np.float32 if isinstance(value, float) else None)
 
 
 def _save(plan: _Plan, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> tuple[Any, ...]:
