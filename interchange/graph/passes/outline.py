@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from interchange.graph.clone import clone_graph, clone_nodes
@@ -14,10 +14,13 @@ MODULE = "interchange.module"  # node metadata: the path of the module that made
 Group = tuple[str, Sequence[Node]]  # name of the function, its nodes
 
 
-def module_groups(model: ModelIR, names: Iterable[tuple[str, str]], key: str = MODULE) -> list[Group]:
-    """For each (module path, function name): the nodes the module and its parts made; parts come before wholes."""
+def module_groups(model: ModelIR, names: Mapping[str, str], key: str = MODULE) -> list[Group]:
+    """The groups that keep modules as functions: the nodes which a module and its parts made, parts before wholes.
+
+    names: module path -> name of its function.  key: the node metadata that holds the path.
+    """
     groups: list[Group] = []
-    for path, name in sorted(names, key=lambda pair: -pair[0].count(".") if pair[0] else 1):
+    for path, name in sorted(names.items(), key=lambda pair: -pair[0].count(".") if pair[0] else 1):
         nodes = [
             node
             for node in model.graph.nodes
