@@ -190,6 +190,7 @@ class Trace:
         self.written: dict[int, Tensor] = {}
         self.scope: list[str] = []
         self.paths: dict[int, str] = {}  # id of a module -> its dotted path from the root
+        self.modules: list[tuple[Any, bool]] = []  # those called, with their mode
         self.domains = {""}
         self._names = dict(names or {})
         self._current: dict[int, Tensor] = {}
@@ -401,18 +402,19 @@ class Trace:
             return op.fallback(*lifted, **bound.keywords())
         schema, table = entry
         dtypes = frame.types_of(bound, lifted, table)
-        shapes = frame.shapes_of(bound, lifted)
+        shapes = frame.shapes_of(bound, lifted)[: None if op.variadic_output else bound.n_outputs]
+        dtypes = (dtypes[0],) * len(shapes) if op.variadic_output else dtypes[: len(shapes)]
         known = _fold(bound, lifted, dtypes)
         if known is not None and known.dtype != object:
             return wrap(known.astype(dtypes[0]))
         inputs, attributes = self._at_opset(schema, bound, lifted)
-        values = [Value(self._name(op.name), d, _plain(s)) for d, s in zip(dtypes, shapes, strict=False)]
+        values = [Value(self._name(op.name), d, _plain(s)) for d, s in zip(dtypes, shapes, strict=True)]
         node = Node(op.name, inputs, values, attributes, domain=op.domain, name=values[0].name, metadata=self._origin())
         self.graph.nodes.append(node)
         self.domains.add(op.domain)
         outputs = [
             Symbolic(self, v, d, s, known if i == 0 else None).traced()
-            for i, (v, d, s) in enumerate(zip(values, dtypes, shapes, strict=False))
+            for i, (v, d, s) in enumerate(zip(values, dtypes, shapes, strict=True))
         ]
         for out in outputs:
             self._learn(out)

@@ -1,0 +1,206 @@
+"""`compile`: a function of tensors, a whole training step above all, as one graph in ONNX Runtime.
+
+The function is traced once for each kind of arguments (structure, dtypes, shapes, Python constants). Variables it reads are
+inputs of the graph and those it assigns are outputs, so ``loss.backward(); optimiser.step()`` inside it becomes part of
+the graph and runs on any stock runtime. Python numbers that are floats are inputs too: a learning-rate schedule does
+not trace again.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from interchange.dtypes import Array
+from interchange.eager import pytree
+from interchange.eager.tensor import Leaf, Tensor, Variable, mode, to_array, wrap
+from interchange.eager.trace import Trace, Traced, active_trace
+from interchange.errors import TraceError, user_line
+from interchange.graph.core import Value
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MANY = 16  # compilations of one function after which something that varies is probably meant to be a tensor
+
+
+def compile(function: Callable[P, R] | None = None, *, opset: int = 21, threads: int | None = None) -> Any:
+    """Compile a function: ``step = compile(step)``, or as a decorator, with or without arguments.
+
+    The results, and the variables after the call, equal those of the function itself within rounding. Gradients do not
+    leave the call for variables that it assigns (an optimiser consumed them); for others `.grad` is set as usual.
+    threads: for ONNX Runtime; all cores by default.
+
+    Raises TraceError where the function asks a tensor for its value or leaks one.
+    """
+
+    def decorate(function: Callable[P, R]) -> Compiled[P, R]:
+        return Compiled(function, opset, threads)
+
+    return decorate if function is None else decorate(function)
+
+
+class Compiled(Generic[P, R]):
+    """A compiled function. `compilations` counts the graphs made so far."""
+
+    def __init__(self, function: Callable[P, R], opset: int, threads: int | None) -> None:
+        functools.update_wrapper(self, function)
+        self._function, self._opset, self._threads = function, opset, threads
+        self._signature = inspect.signature(function)
+        self._steps: dict[Any, list[_Step]] = {}
+        self.compilations = 0
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if active_trace() is not None:  # within another trace it is simply the function
+            return self._function(*args, **kwargs)
+        leaves, tree = pytree.flatten((args, kwargs))
+        arrays: list[Array] = []
+        key: list[Any] = [tree, mode.grad]
+        for _, leaf in leaves:
+            if _is_static(leaf):
+                key.append((type(leaf), leaf))
+            else:
+                array = leaf._data if isinstance(leaf, Tensor) else _as_array(leaf)
+                arrays.append(array)
+                key.append((array.dtype, array.shape))
+        found = self._steps.setdefault(tuple(key), [])
+        step = next((s for s in found if s.still_valid()), None)
+        if step is None:
+            step = self._trace(leaves, tree)
+            found.append(step)
+        return step(arrays)  # type: ignore[no-any-return]
+
+    def _trace(self, leaves: list[tuple[pytree.Path, Any]], tree: pytree.Tree) -> _Step:
+        self.compilations += 1
+        if self.compilations == _MANY:
+            import warnings
+
+            warnings.warn(
+                f"{getattr(self._function, '__name__', 'a function')} was compiled {_MANY} times: a shape or a Python int, bool or "
+                "string among its arguments changes from call to call; pad the shape, or pass the number as a float or a tensor",
+                stacklevel=3,
+            )
+        with Trace(self._opset, specialise=True) as trace:
+            fed = []
+            for path, leaf in leaves:
+                if _is_static(leaf):
+                    fed.append(leaf)
+                else:
+                    array = leaf._data if isinstance(leaf, Tensor) else _as_array(leaf)
+                    traced = trace.input(".".join(path), array.dtype, array.shape)
+                    if isinstance(leaf, Tensor):
+                        traced._edge = leaf._edge
+                    fed.append(traced)
+            args, kwargs = pytree.unflatten(tree, iter(fed))
+            result = self._function(*args, **kwargs)
+            return _Step(trace, result, self._threads)
+
+
+def _is_static(leaf: Any) -> bool:
+    return isinstance(leaf, (bool, int, str)) or not (isinstance(leaf, (Tensor, float, np.ndarray, np.generic)) or hasattr(leaf, "__array__"))
+
+
+def _as_array(leaf: Any) -> Array:
+    return to_array(leaf)
+
+
+class _Step:
+    """One graph in a session, and the variables that it reads and writes."""
+
+    def __init__(self, trace: Trace, result: Any, threads: int | None) -> None:
+        leaves, self.tree = pytree.flatten(result)
+        arguments = [v.name for v in trace.graph.inputs]
+        read = list(trace.variables.values())
+        gradients = _gradients(read, trace)
+        self.modules = trace.modules
+        written = [trace.variables[k] for k in trace.written]
+        wanted = [leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf)) for _, leaf in leaves]
+        values = [self._output(trace, t) for t in (*wanted, *trace.written.values(), *gradients.values())]
+        trace.graph.outputs = values
+        initial = [trace.initial(k) for k in trace.variables]
+        self._as_inputs(trace, initial)
+        self.session = _session(trace, threads)
+        used = {v.name for v in trace.graph.inputs}
+        self.feeds = [n if n in used else None for n in arguments]
+        self.read = [(v.name, x) for v, x in zip(initial, read, strict=True) if v.name in used]
+        self.outputs = [v.name for v in values]
+        self.results, self.written, self.gradients = len(wanted), written, list(gradients)
+
+    @staticmethod
+    def _output(trace: Trace, tensor: Tensor) -> Value:
+        """A value of its own for an output: what is an input, a constant or returned twice goes through Identity."""
+        from interchange.ops.frame import TABLE
+
+        return trace.record(TABLE["", "Identity"].default, [trace.lift(tensor)])._symbolic.value  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _as_inputs(trace: Trace, initial: list[Value]) -> None:
+        """Variables are plain inputs here: their data changes with every call."""
+        for value in initial:
+            del trace.graph.initializers[value.name]
+            value.const = None
+            trace.graph.inputs.append(value)
+
+    def still_valid(self) -> bool:
+        """Whether the modules it went through are in the mode (train, eval) they were traced in."""
+        return all(m.training == training for m, training in self.modules)
+
+    def __call__(self, arrays: list[Array]) -> Any:
+        feeds = {n: a for n, a in zip(self.feeds, arrays, strict=True) if n is not None}
+        for name, variable in self.read:
+            feeds[name] = variable._data
+        found = self.session.run(self.outputs, feeds)
+        n, m = self.results, self.results + len(self.written)
+        for variable, data in zip(self.written, found[n:m], strict=True):
+            variable._data = data
+        for leaf, data in zip(self.gradients, found[m:], strict=True):
+            grad = wrap(data)
+            leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+        return pytree.unflatten(self.tree, iter([wrap(a) for a in found[:n]]))
+
+
+def _gradients(read: list[Variable], trace: Trace) -> dict[Leaf, Tensor]:
+    """Take the traced gradients out of the variables; those of variables that are not assigned become outputs."""
+    left: dict[Leaf, Tensor] = {}
+    for variable in read:
+        leaf = variable._edge
+        if not isinstance(leaf, Leaf) or not isinstance(leaf.grad, Traced):
+            continue
+        if id(variable) not in trace.written:
+            left[leaf] = leaf.grad
+        leaf.grad = None
+    return left
+
+
+def _session(trace: Trace, threads: int | None) -> Any:
+    import onnxruntime as ort
+
+    from interchange.graph.files import serialize
+    from interchange.graph.passes import cse, dce, fold
+    from interchange.ops import evaluate_node
+    from interchange.schemas import ir_for_opset
+
+    model = trace.model()
+    model.ir_version = ir_for_opset(trace.opset)
+    fold(model, evaluate_node)
+    cse(model)
+    dce(model)
+    options = ort.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        return ort.InferenceSession(serialize(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise TraceError(
+            "IX210",
+            "ONNX Runtime cannot load the compiled graph",
+            where=user_line(),
+            found=str(error).splitlines()[0],
+            expected="operators and dtypes the runtime has kernels for",
+            fix="run the function without compile, or in float32",
+        ) from error
