@@ -166,6 +166,12 @@ def transposed_windows(
         total = reach - image[i]
         if isinstance(total, int) and -max(s, d) < total < 0 and wanted is not None:
             total = 0  # a little longer than the windows reach: as output_padding
+        if isinstance(total, int) and total < 0:
+            raise refuse(
+                f"the windows reach over {reach} positions of axis {i + 2}, and {image[i]} are asked for",
+                expected="at most as many as they reach over",
+                fix="use output_padding with pads, or a larger kernel",
+            )
         at_least(total, 0, f"how much of axis {i + 2} is cut off for the output size asked for")
         before[i] = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
         after[i] = total - before[i]
