@@ -64,10 +64,10 @@ class Folder:
             real = (root / location).resolve(strict=True)
             if self.trust_links:
                 fd = os.open(real, _FLAGS)
-            elif real.is_relative_to(root):
+            elif root in real.parents:
                 fd = _open_below(root, real.relative_to(root).parts)
             else:
-                raise _refused(location, where, "a link that leads out of the model's folder", _FIX_LINK)
+                raise _refused(location, where, "the folder itself, or a link that leads out of it", _FIX_LINK)
         except FileNotFoundError:
             raise FileError(
                 "IX305",

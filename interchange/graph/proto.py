@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from interchange.errors import FileError
 from interchange.graph.core import ModelIR
 from interchange.graph.external import Folder
 from interchange.graph.reading import Reader
@@ -32,18 +31,10 @@ def from_proto(
     base_dir: the folder of the model's external data, which is mapped, not read.  windows: raw data that was left out
     of the proto, by position of the initializer in the main graph (`files.load` maps it).  trust_links: see
     `external.Folder`.
-    Raises FileError IX304 to IX306 for external data, IX310 to IX318 for a malformed model, with node and value.
+    Raises FileError IX302 for text that is not UTF-8, IX304 to IX306 for external data, IX310 to IX318 for a malformed
+    model, with node and value.
     """
-    try:
-        return Reader(Folder(base_dir, trust_links).window, windows or {}).model(proto)
-    except UnicodeDecodeError as error:
-        raise FileError(
-            "IX302",
-            "the model holds text that is not UTF-8",
-            found=repr(error.object[:40]),
-            expected="UTF-8 in every name and doc string",
-            fix="the file is damaged, or its writer broke the format: get it again or export it again",
-        ) from None
+    return Reader(Folder(base_dir, trust_links).window, windows or {}).model(proto)
 
 
 def to_proto(model: ModelIR, *, place: Place | None = None) -> onnx.ModelProto:

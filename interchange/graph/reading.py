@@ -85,6 +85,7 @@ class Reader:
                 expected=f"a graph, and an IR version from 1 to {newest} (the newest of onnx {onnx.__version__})",
                 fix="update the onnx package" if newer else "check that the file is a complete ONNX model",
             )
+        _check_text("the model", proto.producer_name, proto.producer_version, proto.domain, proto.doc_string)
         model = ModelIR(
             self.graph(proto.graph, (), function=False, main=True),
             _opsets(proto.opset_import, "the model"),
@@ -107,6 +108,7 @@ class Reader:
     def function(self, proto: onnx.FunctionProto) -> Function:
         """One local function."""
         where = f"function {proto.domain}::{proto.name}"
+        _check_text(where, proto.domain, proto.name, proto.overload, proto.doc_string, *proto.input, *proto.attribute)
         info = {v.name: v for v in proto.value_info}
         scope: Scope = {}
         function = Function(
@@ -129,6 +131,7 @@ class Reader:
     def graph(self, proto: onnx.GraphProto, outer: tuple[Scope, ...], *, function: bool, main: bool = False) -> Graph:
         """A graph or subgraph; outer: the names it may read, innermost first."""
         where = f"graph {proto.name!r}"
+        _check_text(where, proto.name, proto.doc_string)
         scope: Scope = {}
         info = {v.name: v for v in proto.value_info}
         info.update((v.name, v) for v in proto.output)
@@ -180,6 +183,7 @@ class Reader:
         """The nodes of a graph: first all they make, then all they read, so that their order does not matter."""
         made: list[tuple[onnx.NodeProto, Node]] = []
         for p in protos:
+            _check_text(where, p.op_type, p.domain, p.name, p.overload, p.doc_string, *p.output)
             outputs = [Value("") if not n else _define(scopes[0], _value(n, info.get(n)), where) for n in p.output]
             made.append((p, Node(p.op_type, (), outputs, domain=p.domain, name=p.name, overload=p.overload)))
         for p, node in made:
@@ -200,6 +204,7 @@ class Reader:
     def attribute(self, proto: onnx.AttributeProto, scopes: tuple[Scope, ...], where: str, *, function: bool) -> Attr:
         """One attribute; function: inside a function body, where it may refer to an attribute of the function."""
         where = f"attribute {proto.name!r} of {where}"
+        _check_text(where, proto.name, proto.ref_attr_name, proto.doc_string)
         fields = [f.name for f, _ in proto.ListFields() if f.name not in _ATTR_FRAME]
         number = int(proto.type) or (int(_FIELD_ATTR[fields[0]]) if len(fields) == 1 else 0)
         try:
@@ -239,6 +244,7 @@ class Reader:
         dtype = from_onnx(proto.data_type)
         if dtype is None:
             _unknown_dtype(proto.data_type, where)
+        _check_text(where, proto.name, proto.doc_string)
         shape = check_shape(proto.dims, where)
         metadata = _metadata(proto.metadata_props, where) if proto.metadata_props else None
         fields = [f.name for f, _ in proto.ListFields() if f.name in _DATA_FIELDS]
@@ -296,6 +302,7 @@ def _typed_array(proto: onnx.TensorProto, dtype: DType, shape: tuple[int, ...], 
 def _value(name: str, info: onnx.ValueInfoProto | None) -> Value:
     if info is None:
         return Value(name)
+    _check_text(f"value {name!r}", name, info.doc_string)
     dtype, shape, kept = read_type(info.type, name) if info.HasField("type") else (None, None, None)
     metadata = _metadata(info.metadata_props, f"value {name!r}") if info.metadata_props else None
     return Value(name, dtype, shape, doc=info.doc_string, metadata=metadata, type_proto=kept)
@@ -318,6 +325,7 @@ def read_type(proto: onnx.TypeProto, name: str) -> tuple[DType | None, Shape | N
                 case "dim_value" if dim.dim_value >= 0:  # some exporters write -1 for "unknown"
                     shape.append(dim.dim_value)
                 case "dim_param" if dim.dim_param:
+                    _check_text(f"value {name!r}", dim.dim_param)
                     shape.append(dim.dim_param)
                 case _:
                     shape.append(None)
@@ -333,6 +341,20 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
+def _check_text(where: str, *texts: str) -> None:
+    """Raise FileError IX302 for text that is not UTF-8: protobuf hands it out as bytes."""
+    for text in texts:
+        if type(text) is not str:
+            raise FileError(
+                "IX302",
+                "the model holds text that is not UTF-8",
+                where=where,
+                found=repr(text)[:80],
+                expected="UTF-8 in every name, doc string and metadata entry",
+                fix="the file is damaged, or its writer broke the format: get it again or export it again",
+            )
+
+
 def _bytes(message: Any) -> bytes:
     data: bytes = message.SerializeToString(deterministic=True)
     return data
@@ -341,6 +363,7 @@ def _bytes(message: Any) -> bytes:
 def _metadata(entries: Iterable[onnx.StringStringEntryProto], where: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in entries:
+        _check_text(where, entry.key, entry.value)
         if entry.key in found:
             _duplicate("key", entry.key, f"metadata of {where}")
         found[entry.key] = entry.value
@@ -350,6 +373,7 @@ def _metadata(entries: Iterable[onnx.StringStringEntryProto], where: str) -> dic
 def _opsets(imports: Iterable[onnx.OperatorSetIdProto], where: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for entry in imports:
+        _check_text(where, entry.domain)
         domain = "" if entry.domain == "ai.onnx" else entry.domain
         if found.setdefault(domain, entry.version) != entry.version:
             raise FileError(
