@@ -70,7 +70,7 @@ def seed(root: Tensor, gradient: Tensor | None) -> Tensor:
                 expected="a loss of shape []",
                 fix="reduce it with .sum() or .mean(), or pass a gradient of the same shape",
             )
-        return ones(root.shape, root.dtype)
+        return wrap(np.ones(root.shape, root.dtype)) if type(root) is Tensor else ones(root.shape, root.dtype)  # type: ignore[arg-type]
     if gradient.dtype != root.dtype or tuple(gradient.shape) != tuple(root.shape):
         raise OperatorError(
             "IX107",

@@ -407,7 +407,12 @@ class Trace:
         known = _fold(bound, lifted, dtypes)
         if known is not None and known.dtype != object:
             return wrap(known.astype(dtypes[0]))
-        inputs, attributes = self._at_opset(schema, bound, lifted)
+        try:
+            inputs, attributes = self._at_opset(schema, bound, lifted)
+        except TraceError:
+            if op.fallback is None:
+                raise
+            return op.fallback(*lifted, **bound.keywords())
         values = [Value(self._name(op.name), d, _plain(s)) for d, s in zip(dtypes, shapes, strict=True)]
         node = Node(op.name, inputs, values, attributes, domain=op.domain, name=values[0].name, metadata=self._origin())
         self.graph.nodes.append(node)

@@ -21,6 +21,7 @@ and allowed values come from the schema registry, not from here.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Generic, Protocol, TypeVar, Union, overload
@@ -35,6 +36,9 @@ from interchange.eager.tape import Node
 from interchange.eager.tensor import Leaf, Tensor, mode, shape_text, wrap
 from interchange.errors import InterchangeError, OperatorError, SchemaError, user_line
 from interchange.graph.tensor import Tensor as Weight
+
+# inf and NaN are values, not news: a kernel's own line is no place to warn of them, and np.errstate costs more than an Add
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"interchange\.ops\.")
 
 Grads = Union[Tensor, None, Callable[[], Tensor], tuple[Tensor | None | Callable[[], Tensor | None], ...]]
 Kernel = Callable[..., Any]
@@ -272,7 +276,8 @@ def _former_attribute(value: Any) -> Array:
     return np.asarray(value, np.float32 if isinstance(value, float) else None)
 
 
-def _save(plan: _Plan, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> tuple[Any, ...]:
+def save(plan: _Plan, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> tuple[Any, ...]:
+    """What the gradient rule reads, in the order of its parameters."""
     saved: list[Any] = []
     for kind, i in plan:
         if kind == "in":
@@ -383,7 +388,7 @@ def record(bound: Bound, inputs: Sequence[Tensor | None], outputs: Sequence[Tens
     else:
         return
     assert bound.plan is not None
-    node = Node(bound, edges, _save(bound.plan, inputs, outputs), len(outputs))
+    node = Node(bound, edges, save(bound.plan, inputs, outputs), len(outputs))
     if len(outputs) == 1:
         outputs[0]._edge = node if is_float(outputs[0].dtype) else None
     else:
@@ -408,7 +413,8 @@ def _carefully(bound: Bound, inputs: Sequence[Any]) -> Any:
     if op.shape_rule is not None:
         shapes_of(bound, tensors)
     try:
-        result = bound.kernel(*[None if t is None else t._data for t in tensors])
+        with np.errstate(all="ignore"):
+            result = bound.kernel(*[None if t is None else t._data for t in tensors])
     except InterchangeError:
         raise
     except (ValueError, IndexError, TypeError, ArithmeticError, RuntimeError, AttributeError) as error:

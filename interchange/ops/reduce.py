@@ -50,8 +50,10 @@ def _over(axes: Array | None, noop: int) -> tuple[int, ...] | None:
 
 def keep_axes(x: Tensor, data: Tensor, axes: Tensor | None, keepdims: int, noop: int) -> Tensor:
     """A reduced tensor with the reduced axes put back as size 1, to broadcast against `data`."""
+    if keepdims or not x.shape:  # a scalar broadcasts as it is
+        return x
     drop = reduced_axes(data, axes, noop)
-    if keepdims or not drop:
+    if not drop:
         return x
     shape = tuple(1 if i in drop else d for i, d in enumerate(data.shape))
     return Reshape(x, reshape_target(x.shape, shape))

@@ -225,7 +225,12 @@ def _(g: Tensor, axes: Tensor) -> Grads:
 @op(folds=True)
 def Expand(input: Array, shape: Array) -> Array:
     """Broadcast to a shape (and with it: a 1 in the shape keeps the input's size)."""
-    return np.ascontiguousarray(np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(int(d) for d in shape))))
+    target = tuple(shape.tolist())
+    if input.ndim:
+        target = np.broadcast_shapes(input.shape, target)
+    result = np.empty(target, input.dtype)
+    result[...] = input
+    return result
 
 
 @Expand.shape
@@ -327,6 +332,17 @@ def _(
         count = num_outputs or outputs
         sizes = [divisible(total, count, f"the size {total}")] * count
     return [(*input.shape[:axis], d, *input.shape[axis + 1 :]) for d in sizes]
+
+
+@Split.decompose
+def _(
+    input: Tensor, split: Tensor | None = None, *, axis: int, num_outputs: int | None = None, outputs: int = 0
+) -> tuple[Tensor, ...]:
+    """Without num_outputs, which came with opset 18: the sizes written out."""
+    count = num_outputs or outputs
+    total = input.shape[axis]
+    sizes = _equal_parts(total, count) if isinstance(total, int) else [total // count] * count
+    return Split(input, shape_tensor(sizes), axis=axis, outputs=count)
 
 
 @Split.gradient

@@ -1,0 +1,92 @@
+"""E.compile: a step as one graph gives what the step gives eagerly, and leaves the variables as it would."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from interchange import ops
+from interchange.eager import Parameter, Tensor, no_grad
+from interchange.eager.compile import compile
+from interchange.errors import TraceError
+
+RNG = np.random.default_rng(0)
+X = Tensor(RNG.standard_normal((16, 5)).astype("f4"))
+T = Tensor(RNG.integers(0, 3, 16))
+
+
+def make_step():
+    rng = np.random.default_rng(1)
+    w = Parameter(rng.standard_normal((5, 3)), "float32", name="w")
+    b = Parameter(np.zeros(3), "float32", name="b")
+
+    def step(x, t, rate):
+        loss = ops.SoftmaxCrossEntropyLoss(ops.Gemm(x, w, b), t)
+        loss.backward()
+        with no_grad():
+            for p in (w, b):
+                p.assign(p - p.grad * rate)
+                p.grad = None
+        return {"loss": loss}
+
+    return step, w, b
+
+
+def test_training_equals_eager_training():
+    eager, w1, b1 = make_step()
+    step, w2, b2 = make_step()
+    fast = compile(step)
+    for k in range(10):
+        rate = 0.5 / (k + 1)
+        np.testing.assert_allclose(fast(X, T, rate)["loss"].numpy(), eager(X, T, rate)["loss"].numpy(), rtol=1e-5)
+    np.testing.assert_allclose(w2.numpy(), w1.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(b2.numpy(), b1.numpy(), rtol=1e-4, atol=1e-6)
+    assert fast.compilations == 1, "a float is an input: another learning rate does not trace again"
+
+
+def test_another_shape_or_constant_compiles_again():
+    @compile
+    def f(x, power):
+        return x**power
+
+    assert float(f(Tensor(3.0), 2)) == 9
+    assert float(f(Tensor(3.0), 3)) == 27
+    assert f(Tensor([1.0, 2.0]), 2).tolist() == [1, 4]
+    assert f.compilations == 3
+    assert f(Tensor([3.0, 2.0]), 2).tolist() == [9, 4]
+    assert f.compilations == 3
+
+
+def test_gradients_of_variables_that_are_not_assigned_accumulate_as_usual():
+    w = Parameter([2.0, 3.0])
+
+    @compile
+    def f(x):
+        loss = (w * x).sum()
+        loss.backward()
+        return loss
+
+    x = Tensor([5.0, 7.0])
+    f(x)
+    assert w.grad.tolist() == [5, 7]
+    f(x)
+    assert w.grad.tolist() == [10, 14]
+
+
+def test_a_choice_by_value_is_refused():
+    @compile
+    def f(x):
+        return x if x.sum() > 0 else -x
+
+    with pytest.raises(TraceError, match="IX203"):
+        f(Tensor([1.0]))
+
+
+def test_results_may_be_inputs_constants_or_repeated():
+    @compile
+    def f(x):
+        y = x + 1
+        return x, y, y, Tensor([4.0]), None
+
+    x, a, b, c, none = f(Tensor([1.0]))
+    assert (x.tolist(), a.tolist(), b.tolist(), c.tolist(), none) == ([1], [2], [2], [4], None)
