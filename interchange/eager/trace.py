@@ -401,18 +401,19 @@ class Trace:
                 raise self._too_old(op)
             return op.fallback(*lifted, **bound.keywords())
         schema, table = entry
-        dtypes = frame.types_of(bound, lifted, table)
+        try:
+            kept, attributes = self._at_opset(schema, bound, lifted)
+        except TraceError:
+            if op.fallback is None:
+                raise
+            return op.fallback(*lifted, **bound.keywords())
+        dtypes = frame.types_of(bound, kept, table)
         shapes = frame.shapes_of(bound, lifted)[: None if op.variadic_output else bound.n_outputs]
         dtypes = (dtypes[0],) * len(shapes) if op.variadic_output else dtypes[: len(shapes)]
         known = _fold(bound, lifted, dtypes)
         if known is not None and known.dtype != object:
             return wrap(known.astype(dtypes[0]))
-        try:
-            inputs, attributes = self._at_opset(schema, bound, lifted)
-        except TraceError:
-            if op.fallback is None:
-                raise
-            return op.fallback(*lifted, **bound.keywords())
+        inputs = [None if t is None else t._payload().value for t in kept]
         values = [Value(self._name(op.name), d, _plain(s)) for d, s in zip(dtypes, shapes, strict=True)]
         node = Node(op.name, inputs, values, attributes, domain=op.domain, name=values[0].name, metadata=self._origin())
         self.graph.nodes.append(node)
@@ -468,9 +469,9 @@ class Trace:
 
     def _at_opset(
         self, schema: schemas.OpSchema, bound: Any, tensors: Sequence[Tensor | None]
-    ) -> tuple[list[Value | None], dict[str, Attr]]:
+    ) -> tuple[list[Tensor | None], dict[str, Attr]]:
         """Inputs and attributes as this opset has them: what newer versions made an input is an attribute in older ones."""
-        values: list[Value | None] = []
+        kept: list[Tensor | None] = []
         attributes: dict[str, Attr] = {}
         formal_names = [f.name for f in schema.inputs]
         for i, t in enumerate(tensors):
@@ -480,11 +481,11 @@ class Trace:
                 if known is None or known.dtype == object:
                     raise self._needs(bound.op, f"{name} computed from the input")
                 attributes[name] = Attr.of(known.tolist() if known.ndim else known.item())
-                values.append(None)
+                kept.append(None)
             else:
-                values.append(None if t is None else t._payload().value)
-        while values and values[-1] is None:
-            values.pop()
+                kept.append(t)
+        while kept and kept[-1] is None:
+            kept.pop()
         newest = bound.op.schema.attributes
         for name, value in bound.attributes.items():
             if name in schema.attributes:
@@ -492,7 +493,7 @@ class Trace:
                     attributes[name] = _typed(schema.attributes[name].type, value)
             elif not _equal(value, newest[name].default):
                 raise self._needs(bound.op, f"{name}={value!r}")
-        return values, attributes
+        return kept, attributes
 
     def _needs(self, op: Any, what: str) -> TraceError:
         return TraceError(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import interchange.eager  # noqa: F401, I001  Tensor first: the families below are written in its operators
@@ -32,7 +33,8 @@ globals().update({operator.name: operator for operator in TABLE.values()})
 
 
 def __getattr__(name: str) -> Op[Any]:
-    raise AttributeError(f"the vocabulary has no operator {name!r}; it has {', '.join(sorted(n for _, n in TABLE))}")
+    close = get_close_matches(name, [n for _, n in TABLE], 3)
+    raise AttributeError(f"the vocabulary has no operator {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
 
 
 def evaluate_node(node: Node, arrays: Sequence[Array | None]) -> Sequence[Array] | None:
