@@ -1,0 +1,80 @@
+"""The whole way in a minute: train, export, check, verify, run. Each command is printed, so that you can repeat it.
+
+make demo
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OUT = Path(".demo")
+
+
+def shell(*command: str) -> None:
+    """Print a command, then run it; end the demo if it fails."""
+    print(f"\n$ {shlex.join(command)}", flush=True)
+    place = Path(sys.executable).parent  # python and interchange of this environment
+    environment = {**os.environ, "PATH": f"{place}{os.pathsep}{os.environ.get('PATH', '')}"}
+    done = subprocess.run(command, env=environment, check=False)
+    if done.returncode:
+        sys.exit(f"the command failed with status {done.returncode}")
+
+
+def python(*lines: str) -> None:
+    """Print lines of Python and run them."""
+    print()
+    namespace: dict[str, object] = {}
+    for line in lines:
+        print(f">>> {line}", flush=True)
+        exec(compile(line, "<demo>", "single"), namespace)
+
+
+def chapter(title: str) -> None:
+    """Print a heading."""
+    print(f"\n-- {title} ".ljust(100, "-"), flush=True)
+
+
+def main() -> None:
+    """Run the demo from the root of the project."""
+    os.chdir(HERE.parent)
+    OUT.mkdir(exist_ok=True)
+    begin = time.perf_counter()
+    iris, digits, file = "sample_models/iris_regression.py", "sample_models/digits_cnn.py", ".demo/iris.onnx"
+
+    chapter("1. train: the width of an iris petal from three other measurements")
+    shell("python", iris)
+    chapter("2. export: traced, checked and proven equal to its source before it is written")
+    shell("interchange", "export", f"{iris}:make", file, "--target", "onnxruntime>=1.18")
+    shell("interchange", "show", file)
+    chapter("3. check the file, then compare it with its source once more")
+    shell("interchange", "check", file)
+    shell("interchange", "verify", file, f"{iris}:make")
+    chapter("4. answer in production: ONNX Runtime, no training code")
+    shell("python", "sample_models/serve_script.py", file)
+    chapter("5. the source and ONNX Runtime side by side")
+    python(
+        "import sys; sys.path.append('sample_models')",
+        "import interchange as ix, iris_regression, numpy as np",
+        "flowers = iris_regression.load()[0][::25]",
+        "source = iris_regression.make()[0](flowers).numpy()",
+        "runtime = ix.load('.demo/iris.onnx').run(x=flowers)['output']",
+        "print(np.c_[source, runtime, abs(source - runtime)])  # source, runtime, difference",
+    )
+    chapter("6. the same for a convolutional network that reads digits")
+    shell("interchange", "export", f"{digits}:make", ".demo/digits.onnx")
+    python(
+        "import sys; sys.path.append('sample_models')",
+        "import interchange as ix, digits_cnn",
+        "_, images, _, digits = digits_cnn.load()  # a quarter of the data, never trained on",
+        "scores = ix.load('.demo/digits.onnx').run(x=images)['output']",
+        "print(f'read right by ONNX Runtime: {digits_cnn.accuracy(scores, digits):.2%} of {len(digits)}')",
+    )
+    print(f"\ndone in {time.perf_counter() - begin:.0f} s; the models are in .demo/")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The documentation is true: every block of it runs, every error code has a section that provokes it, every link leads
+somewhere."""
+
+import ast
+import re
+from collections import Counter
+
+import documents
+import pytest
+
+from interchange import schemas
+from interchange.errors import InterchangeError
+from interchange.ops.frame import TABLE
+
+SECTIONS = documents.sections()
+GUIDES = [*sorted(documents.DOCS.glob("*.md")), documents.ROOT / "README.md"]
+PAGES = [
+    *GUIDES,
+    *(documents.DOCS / "errors").glob("*.md"),
+    *(documents.ROOT / n for n in ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+]
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """Each test in an empty folder; operators that a page registers are gone afterwards."""
+    monkeypatch.chdir(tmp_path)
+    before = dict(TABLE)
+    yield
+    TABLE.clear()
+    TABLE.update(before)
+    for domain, name in list(schemas.registry._registered):
+        schemas.unregister(name, domain)
+
+
+def carries(error, code):
+    """Whether an error is of this code, or is the report of findings of this code."""
+    if isinstance(error, documents.CommandError):
+        return re.search(rf"\b{code}\b", error.output) is not None
+    return error.code == code or (error.code.startswith("IX5") and re.search(rf"\b{code}\b", str(error)) is not None)
+
+
+# -- error codes -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.code)
+def test_the_broken_example_raises_the_code_and_the_repaired_one_runs(section):
+    place = f"docs/errors/{section.document}"
+    runnable = [b for b in section.blocks if not b.file]
+    assert len(runnable) == 2, f"{place}, {section.code}: one broken and one repaired block"
+    for block in section.blocks:
+        if block is runnable[0]:
+            with pytest.raises((InterchangeError, documents.CommandError)) as info:
+                documents.run(block, {}, place)
+            assert carries(info.value, section.code), f"{section.code} expected, not:\n{info.value}"
+        else:
+            documents.run(block, {}, place)
+
+
+def codes_of_the_source():
+    """The codes that the code can raise: string constants which are exactly a code."""
+    found = Counter()
+    for folder in ("interchange", "schemas", "cli"):
+        for path in (documents.ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.update(re.findall(r"^IX\d{3}$", node.value))
+    return found
+
+
+def test_every_code_has_one_section_and_every_section_a_code():
+    documented = Counter(s.code for s in SECTIONS)
+    raised = codes_of_the_source()
+    assert sorted(set(raised) - set(documented)) == [], "codes without a section in docs/errors"
+    assert sorted(set(documented) - set(raised)) == [], "sections of codes that nothing raises"
+    assert [c for c, n in documented.items() if n > 1] == [], "codes with two sections"
+
+
+def test_the_index_of_errors_lists_every_section():
+    index = (documents.DOCS / "errors" / "README.md").read_text(encoding="utf-8")
+    assert documents.index_of_errors() in index, "docs/errors/README.md: put in what documents.index_of_errors() gives"
+
+
+# -- guides ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("page", GUIDES, ids=lambda p: p.name)
+def test_the_blocks_of_a_guide_run_in_order(page):
+    namespace = {"__name__": page.stem}
+    for block in documents.blocks(page.read_text(encoding="utf-8")):
+        documents.run(block, namespace, page.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_links_lead_somewhere(page):
+    for link in documents.links(page):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in documents.anchors(target), f"{page.name}: {link}"
+
+
+def test_every_page_is_in_the_index():
+    linked = documents.links(documents.DOCS / "README.md")
+    assert {p.name for p in documents.DOCS.glob("*.md")} - {"README.md"} <= set(linked)
