@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import Dim, DimLike, product
+from interchange.dims import Dim, DimLike
 from interchange.dtypes import DType, dtype_of, float32, is_float, is_integer, name_of
 from interchange.eager.state import Differences, State, load_values, values_of
 from interchange.eager.tensor import Buffer, Tensor, Variable, no_grad, wrap
 from interchange.eager.trace import active_trace
 from interchange.errors import OperatorError, user_line
-from interchange.ops.arithmetic import Cos, Log, Sqrt
+from interchange.ops.activation import Cos, Log
+from interchange.ops.arithmetic import Sqrt
 from interchange.ops.indexing import TopK, count_to
 from interchange.ops.shape import Reshape
 from interchange.ops.shape_tools import shape_tensor
@@ -87,7 +88,7 @@ class Generator:
         return wrap(out.reshape(_sizes(shape)))
 
     def _traced_bits(self, shape: Shape) -> Tensor:
-        """The same in operators; the position of an element is summed axis by axis, so that no large constant is made."""
+        """The same in operators; the place of an element is summed axis by axis, so that no large constant is made."""
         draw = self.counter + 0
         words = _mix(self.key ^ (draw * _STEPS))
         self.counter.assign(draw + 1)
@@ -103,7 +104,7 @@ def _sizes(shape: Shape) -> tuple[int, ...]:
     sizes = tuple(shape)
     if not all(isinstance(d, (int, np.integer)) and d >= 0 for d in sizes):
         raise _wrong("a shape is made of sizes", str(list(sizes)), "whole numbers, at least 0")
-    return tuple(int(d) for d in sizes)  # type: ignore[arg-type]
+    return tuple(int(d) for d in sizes)
 
 
 def _as_uint32(x: DimLike) -> Tensor:
@@ -187,14 +188,14 @@ def bernoulli(shape: Shape, p: float = 0.5, *, generator: Generator | None = Non
         return ((generator or default_generator).bits(shape) >> 8).astype(float32) < round(p * 2**24)
 
 
-def randint(
-    low: int, high: int, shape: Shape, *, dtype: Any = np.int64, generator: Generator | None = None
-) -> Tensor:
+def randint(low: int, high: int, shape: Shape, *, dtype: Any = np.int64, generator: Generator | None = None) -> Tensor:
     """Whole numbers in [low, high), high - low at most 2**32; the bias is below (high - low) / 2**32."""
     wanted = dtype_of(dtype)
     if not 0 < high - low <= 2**32 or not is_integer(wanted):
         raise _wrong(
-            "not a range of whole numbers", f"[{low}, {high}) in {name_of(wanted)}", "low < high <= low + 2**32, integers"
+            "not a range of whole numbers",
+            f"[{low}, {high}) in {name_of(wanted)}",
+            "low < high <= low + 2**32, integers",
         )
     with no_grad():
         words = (generator or default_generator).bits(shape).astype(np.int64)
@@ -207,7 +208,7 @@ def permutation(n: DimLike, *, generator: Generator | None = None) -> Tensor:
         (n,) = _sizes([n])
     with no_grad():
         words = (generator or default_generator).bits([n]).astype(np.int64)
-        return TopK(words, shape_tensor([n]), axis=0, largest=0)[1]  # type: ignore[no-any-return]
+        return TopK(words, shape_tensor([n]), axis=0, largest=0)[1]
 
 
 def _float(dtype: Any) -> DType:
@@ -231,7 +232,6 @@ __all__ = [
     "manual_seed",
     "normal",
     "permutation",
-    "product",
     "randint",
     "uniform",
 ]
