@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+from interchange.dims import Shape, same_shape
 from interchange.dtypes import Array
-from interchange.eager.tensor import Tensor
+from interchange.eager.tensor import Tensor, shape_text
 from interchange.ops.arithmetic import Abs, Greater, Less, Max, Min
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_rules import along, same
-from interchange.ops.shape_tools import broadcast_shapes, sum_to
+from interchange.ops.shape_tools import broadcast_shapes, refuse, sum_to
 
 
 def _step(condition: Tensor, like: Tensor) -> Tensor:
@@ -22,8 +23,7 @@ def _step(condition: Tensor, like: Tensor) -> Tensor:
 @op(shape=same, runtime=1 << 16)
 def Exp(input: Array) -> Array:
     """e to the power x."""
-    with np.errstate(over="ignore", under="ignore"):
-        return np.exp(input)
+    return np.exp(input)
 
 
 @Exp.gradient
@@ -34,8 +34,7 @@ def _(g: Tensor, output: Tensor) -> Grads:
 @op(shape=same)
 def Log(input: Array) -> Array:
     """The natural logarithm; -inf at 0, NaN below."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(input)
+    return np.log(input)
 
 
 @Log.gradient
@@ -91,7 +90,7 @@ def _(g: Tensor, Y: Tensor) -> Grads:
 @op(shape=same, runtime=0)
 def Erf(input: Array) -> Array:
     """The error function 2/sqrt(pi) * integral of e^(-t^2) from 0 to x."""
-    return np.vectorize(math.erf, otypes=[np.float64])(input).astype(input.dtype)
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(input), input.dtype)
 
 
 @Erf.gradient
@@ -137,7 +136,7 @@ def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
 def Selu(X: Array, *, alpha: float, gamma: float) -> Array:
     """gamma * (x where x > 0, else alpha * (e^x - 1))."""
     below = X.dtype.type(alpha) * np.expm1(np.minimum(X, 0))
-    return (X.dtype.type(gamma) * np.where(X > 0, X, below)).astype(X.dtype, copy=False)
+    return np.asarray(X.dtype.type(gamma) * np.where(X > 0, X, below), X.dtype)
 
 
 @Selu.gradient
@@ -150,7 +149,7 @@ def _(g: Tensor, X: Tensor, alpha: float, gamma: float) -> Grads:
 def Celu(X: Array, *, alpha: float) -> Array:
     """max(0, x) + min(0, alpha * (e^(x/alpha) - 1))."""
     a = X.dtype.type(alpha)
-    return np.maximum(X, 0) + np.minimum(0, a * np.expm1(np.minimum(X, 0) / a))
+    return np.asarray(np.maximum(X, 0) + np.minimum(0, a * np.expm1(np.minimum(X, 0) / a)), X.dtype)
 
 
 @Celu.gradient
@@ -162,7 +161,7 @@ def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
 @op(shape=same)
 def ThresholdedRelu(X: Array, *, alpha: float) -> Array:
     """x where x > alpha, else 0."""
-    return np.where(X > alpha, X, np.zeros((), X.dtype))
+    return np.where(alpha < X, X, np.zeros((), X.dtype))
 
 
 @ThresholdedRelu.gradient
@@ -174,8 +173,8 @@ def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
 def Gelu(X: Array, *, approximate: str) -> Array:
     """x * Phi(x), Phi the normal distribution; with "tanh" 0.5x(1 + tanh(sqrt(2/pi)(x + 0.044715x^3)))."""
     if approximate == "tanh":
-        return (0.5 * X * (1 + np.tanh(math.sqrt(2 / math.pi) * (X + 0.044715 * X**3)))).astype(X.dtype, copy=False)
-    return (0.5 * X * (1 + Erf.kernel(X / math.sqrt(2)))).astype(X.dtype, copy=False)
+        return np.asarray(0.5 * X * (1 + np.tanh(math.sqrt(2 / math.pi) * (X + 0.044715 * X * X * X))), X.dtype)
+    return np.asarray(0.5 * X * (1 + Erf.kernel(X / math.sqrt(2))), X.dtype)
 
 
 @Gelu.gradient
@@ -209,7 +208,7 @@ def _(g: Tensor, X: Tensor) -> Grads:
 @op(shape=same)
 def Softsign(input: Array) -> Array:
     """x / (1 + |x|)."""
-    return input / (1 + np.abs(input))
+    return np.asarray(input / (1 + np.abs(input)), input.dtype)
 
 
 @Softsign.gradient
@@ -221,7 +220,7 @@ def _(g: Tensor, input: Tensor) -> Grads:
 @op(shape=same)
 def HardSigmoid(X: Array, *, alpha: float, beta: float) -> Array:
     """max(0, min(1, alpha * x + beta))."""
-    return np.clip(X.dtype.type(alpha) * X + X.dtype.type(beta), 0, 1).astype(X.dtype, copy=False)
+    return np.asarray(np.clip(X.dtype.type(alpha) * X + X.dtype.type(beta), 0, 1), X.dtype)
 
 
 @HardSigmoid.gradient
@@ -258,10 +257,20 @@ def _(X: Tensor) -> Tensor:
     return X * Tanh(Softplus(X))
 
 
-@op(shape=lambda X, slope: broadcast_shapes(X.shape, slope.shape))
+@op()
 def PRelu(X: Array, slope: Array) -> Array:
     """x where x >= 0, else slope * x; the slope broadcasts to x."""
+    if np.broadcast_shapes(X.shape, slope.shape) != X.shape:
+        raise ValueError("the slope is larger than X")
     return np.where(X >= 0, X, slope * X)
+
+
+@PRelu.shape
+def _(X: Tensor, slope: Tensor) -> Shape:
+    both = broadcast_shapes(X.shape, slope.shape)
+    if not same_shape(both, X.shape):
+        raise refuse(f"the slope is larger than X in {shape_text(both)}", expected="a slope that broadcasts to X")
+    return X.shape
 
 
 @PRelu.gradient
@@ -270,11 +279,23 @@ def _(g: Tensor, X: Tensor, slope: Tensor) -> Grads:
     return lambda: g * (1 + below * (slope - 1)), lambda: sum_to(g * below * X, slope.shape)
 
 
-@op(shape=same)
+@op()
 def Clip(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Elements below min become min, above max become max (max wins where min > max)."""
+    if (min is not None and min.ndim) or (max is not None and max.ndim):
+        raise ValueError("a bound has axes")
     low = input if min is None else np.maximum(input, min)
     return low if max is None else np.minimum(low, max)
+
+
+@Clip.shape
+def _(input: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> Shape:
+    for name, bound in (("min", min), ("max", max)):
+        if bound is not None and bound.shape:
+            raise refuse(
+                f"{name} has {len(bound.shape)} axes", expected="a scalar", fix="use Max and Min, which broadcast"
+            )
+    return input.shape
 
 
 @Clip.gradient
@@ -300,12 +321,12 @@ def _(g: Tensor, input: Tensor, min: Tensor | None, max: Tensor | None) -> Grads
     return by_input, by_min, by_max
 
 
-# -- normalised over an axis ------------------------------------------------------------------------------------------------
+# -- normalised over an axis ------------------------------------------------------------------------------------------
 @op(shape=along, runtime=1 << 7)
 def Softmax(input: Array, *, axis: int) -> Array:
     """e^x / sum(e^x) along an axis, computed around the maximum."""
     e = np.exp(input - input.max(axis=axis, keepdims=True, initial=-np.inf))
-    return (e / e.sum(axis=axis, keepdims=True)).astype(input.dtype, copy=False)
+    return np.asarray(e / e.sum(axis=axis, keepdims=True), input.dtype)
 
 
 @Softmax.gradient
@@ -319,7 +340,7 @@ def _(g: Tensor, output: Tensor, axis: int) -> Grads:
 def LogSoftmax(input: Array, *, axis: int) -> Array:
     """log(softmax(x)) along an axis, without the loss of a small softmax."""
     moved = input - input.max(axis=axis, keepdims=True, initial=-np.inf)
-    return (moved - np.log(np.exp(moved).sum(axis=axis, keepdims=True))).astype(input.dtype, copy=False)
+    return np.asarray(moved - np.log(np.exp(moved).sum(axis=axis, keepdims=True)), input.dtype)
 
 
 @LogSoftmax.gradient
@@ -327,5 +348,3 @@ def _(g: Tensor, output: Tensor, axis: int) -> Grads:
     from interchange.ops.reduce import ReduceSum
 
     return g - Exp(output) * ReduceSum(g, [axis])
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from interchange.dims import Shape
-from interchange.dtypes import Array
+from interchange.dtypes import Array, is_float
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_rules import broadcast, same
@@ -55,8 +55,7 @@ def Div(A: Array, B: Array) -> Array:
             raise ZeroDivisionError("an integer was divided by 0")
         quotient = A // B
         return quotient if A.dtype.kind == "u" else quotient + ((A % B != 0) & ((A < 0) != (B < 0))).astype(A.dtype)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return A / B
+    return A / B
 
 
 @Div.gradient
@@ -69,35 +68,34 @@ def Mod(A: Array, B: Array, *, fmod: int) -> Array:
     """The remainder: with the sign of B (fmod=0, integers) or of A (fmod=1, as C's fmod)."""
     if A.dtype.kind == "O":
         return A % B
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.fmod(A, B) if fmod else np.mod(A, B)
+    if not fmod and A.dtype.kind not in "iu":
+        raise TypeError("fmod=0 is for integers")
+    return np.fmod(A, B) if fmod else np.mod(A, B)
 
 
 @Mod.shape
 def _(A: Tensor, B: Tensor, *, fmod: int) -> Shape:
-    if not fmod and A.dtype.kind == "f":
+    if not fmod and is_float(A.dtype):
         raise refuse("fmod=0 is for integers", expected="integer inputs, or fmod=1", fix="pass fmod=1, or use %")
     return broadcast(A, B)
 
 
 @Mod.gradient
 def _(g: Tensor, A: Tensor, B: Tensor) -> Grads:  # A - B*trunc(A/B), and trunc has no slope
-    whole = lambda: Trunc(A / B)  # noqa: E731
-    return lambda: sum_to(g, A.shape), lambda: sum_to(-g * whole(), B.shape)
+    return lambda: sum_to(g, A.shape), lambda: sum_to(-g * _truncated(A / B), B.shape)
 
 
-def Trunc(x: Tensor) -> Tensor:
-    """Towards zero: sign(x) * floor(|x|). ONNX has no operator for it."""
+def _truncated(x: Tensor) -> Tensor:
+    """Rounded towards zero: ONNX has no operator for it."""
     return Sign(x) * Floor(Abs(x))
 
 
 @op(shape=broadcast)
 def Pow(X: Array, Y: Array) -> Array:
     """X to the power Y, in the dtype of X."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if X.dtype.kind in "iu" and Y.dtype.kind in "iu":
-            return np.power(X, np.maximum(Y, 0).astype(X.dtype)) * (Y >= 0).astype(X.dtype)
-        return np.power(X, Y).astype(X.dtype, copy=False)
+    if X.dtype.kind in "iu" and Y.dtype.kind in "iu":
+        return np.asarray(np.power(X, np.maximum(Y, 0).astype(X.dtype)) * (Y >= 0).astype(X.dtype))
+    return np.asarray(np.power(X, Y), X.dtype)
 
 
 @Pow.gradient
@@ -108,7 +106,8 @@ def _(g: Tensor, X: Tensor, Y: Tensor, Z: Tensor) -> Grads:
     def by_base() -> Tensor:  # y * x^(y-1), and 0 where y is 0, even at x = 0
         exponent = Y.astype(X.dtype)
         slope = exponent * Pow(X, exponent - 1)
-        if not isinstance(exponent._known(), np.ndarray) or (exponent._known() == 0).any():
+        known = exponent._known()
+        if known is None or not np.all(known):
             slope = Where(exponent == 0, wrap(np.zeros((), X.dtype)), slope)
         return sum_to(g * slope, X.shape)
 
@@ -168,8 +167,7 @@ def Round(X: Array) -> Array:
 @op(shape=same)
 def Reciprocal(X: Array) -> Array:
     """1 / X."""
-    with np.errstate(divide="ignore"):
-        return np.reciprocal(X)
+    return np.reciprocal(X)
 
 
 @Reciprocal.gradient
@@ -180,8 +178,7 @@ def _(g: Tensor, Y: Tensor) -> Grads:
 @op(shape=same)
 def Sqrt(X: Array) -> Array:
     """The square root; NaN below 0."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(X)
+    return np.sqrt(X)
 
 
 @Sqrt.gradient
@@ -242,7 +239,7 @@ def _(g: Tensor, data_0_shapes: list[Shape]) -> Grads:
 @op(shape=broadcast)
 def Mean(*data_0: Array) -> Array:
     """The elementwise mean of all inputs."""
-    return Sum.kernel(*data_0) / np.array(len(data_0), data_0[0].dtype)
+    return np.asarray(Sum.kernel(*data_0) / np.array(len(data_0), data_0[0].dtype))
 
 
 @Mean.gradient
@@ -250,7 +247,7 @@ def _(g: Tensor, data_0_shapes: list[Shape]) -> Grads:
     return tuple((lambda s=s: sum_to(g * (1 / len(data_0_shapes)), s)) for s in data_0_shapes)
 
 
-# -- comparison and logic: no gradient -------------------------------------------------------------------------------
+# -- comparison and logic: no gradient --------------------------------------------------------------------------------
 @op(shape=broadcast)
 def Equal(A: Array, B: Array) -> Array:
     """A == B."""
@@ -323,7 +320,7 @@ def BitShift(X: Array, Y: Array, *, direction: str) -> Array:
     """X << Y or X >> Y on unsigned integers; a shift by the width or more gives 0."""
     width = X.dtype.itemsize * 8
     shifted = X << np.minimum(Y, width - 1) if direction == "LEFT" else X >> np.minimum(Y, width - 1)
-    return np.where(Y < width, shifted, np.zeros((), X.dtype))
+    return np.where(width > Y, shifted, np.zeros((), X.dtype))
 
 
 @op(shape=broadcast, since=18)

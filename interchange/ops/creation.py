@@ -8,9 +8,9 @@ import numpy as np
 
 from interchange.dims import Dim, Shape, dim_max
 from interchange.dtypes import Array, DType, float32, from_onnx
-from interchange.eager.tensor import Tensor
+from interchange.eager.tensor import Tensor, shape_text
 from interchange.ops.frame import op
-from interchange.ops.shape_tools import known_or_refuse, normalize_axis, refuse
+from interchange.ops.shape_tools import at_least, known_or_refuse, normalize_axis, refuse
 
 
 def _value_dtype(input: Tensor, *, value: Array | None = None) -> DType:
@@ -28,7 +28,7 @@ def ConstantOfShape(input: Array, *, value: Array | None = None) -> Array:
 def Range(start: Array, limit: Array, delta: Array) -> Array:
     """start, start + delta, ... before limit."""
     count = max(0, int(np.ceil((limit.item() - start.item()) / delta.item())))
-    return (start + np.arange(count).astype(start.dtype) * delta).astype(start.dtype, copy=False)
+    return np.asarray(start + np.arange(count).astype(start.dtype) * delta, start.dtype)
 
 
 @Range.shape
@@ -51,7 +51,8 @@ def _like_dtype(input: Tensor, *, dtype: int | None = None, k: int = 0) -> Any:
 @op(dtype=_like_dtype)
 def EyeLike(input: Array, *, dtype: int | None = None, k: int) -> Array:
     """Ones on the k-th diagonal of a matrix of the input's shape."""
-    return np.eye(*input.shape, k=k, dtype=input.dtype if dtype is None else from_onnx(dtype))
+    rows, columns = input.shape
+    return np.eye(rows, columns, k=k, dtype=input.dtype if dtype is None else from_onnx(dtype))
 
 
 @EyeLike.shape
@@ -65,17 +66,20 @@ def _(input: Tensor, *, dtype: int | None = None, k: int) -> Shape:
 def OneHot(indices: Array, depth: Array, values: Array, *, axis: int) -> Array:
     """values[1] at the position each index names along a new axis of size depth, values[0] elsewhere."""
     count = int(depth.reshape(-1)[0])
+    if depth.size != 1 or count < 0 or values.shape != (2,):
+        raise ValueError("depth is one size, values are two")
     where = np.expand_dims(indices.astype(np.int64), axis)
     where = np.where(where < 0, where + count, where)
     shape = [1] * where.ndim
     shape[axis] = count
-    return np.where(where == np.arange(count).reshape(shape), values[1], values[0]).astype(values.dtype, copy=False)
+    return np.asarray(np.where(where == np.arange(count).reshape(shape), values[1], values[0]), values.dtype)
 
 
 @OneHot.shape
 def _(indices: Tensor, depth: Tensor, values: Tensor, *, axis: int) -> Shape:
     axis = normalize_axis(axis, len(indices.shape) + 1)
     (count,) = known_or_refuse(depth, "depth")
+    at_least(count, 0, "depth")
+    if len(values.shape) != 1 or values.shape[0] != 2:
+        raise refuse(f"values has the shape {shape_text(values.shape)}", expected="[2]: the off value, the on value")
     return (*indices.shape[:axis], count, *indices.shape[axis:])
-
-

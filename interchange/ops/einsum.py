@@ -25,6 +25,8 @@ def _labels(equation: str, ranks: tuple[int, ...]) -> _Terms:
         raise refuse(f"{equation!r} has {len(terms)} terms for {len(ranks)} inputs", expected="one term an input")
     spare = [c for c in string.ascii_letters if c not in equation]
     wide = [rank - len(t.replace("...", "")) if "..." in t else 0 for t, rank in zip(terms, ranks, strict=True)]
+    if len({n for t, n in zip(terms, wide, strict=True) if "..." in t}) > 1:
+        raise refuse(f"... stands for different numbers of axes in {equation!r}", expected="one number in all terms")
     dots = "".join(spare[: max(wide)])
     full = []
     for k, (term, rank, n) in enumerate(zip(terms, ranks, wide, strict=True)):

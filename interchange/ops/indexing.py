@@ -19,7 +19,6 @@ from interchange.ops.shape_tools import (
     must_equal,
     normalize_axis,
     refuse,
-    reshape_target,
     scalar_of,
     shape_tensor,
     zeros,
@@ -52,9 +51,10 @@ def _from_front(indices: Array, size: int, axis: int) -> Array:
     return indices
 
 
-def _along(indices: Array, axis: int) -> tuple[Array, ...]:
+def _along(indices: Array, axis: int, rank: int) -> tuple[Array, ...]:
     """numpy's index of ``data[i][indices[i][j][k]][k]``: the position itself on every axis but one."""
-    rank = indices.ndim
+    if indices.ndim != rank:
+        raise ValueError("the indices have another number of axes")
     return tuple(
         indices if i == axis else np.arange(n).reshape((1,) * i + (n,) + (1,) * (rank - 1 - i))
         for i, n in enumerate(indices.shape)
@@ -85,7 +85,7 @@ def count_to(size: DimLike) -> Tensor:
     from interchange.ops.creation import Range
 
     int64 = np.dtype(np.int64)
-    return Range(scalar_of(0, int64), scalar_of(size, int64), scalar_of(1, int64))  # type: ignore[no-any-return]
+    return Range(scalar_of(0, int64), scalar_of(size, int64), scalar_of(1, int64))
 
 
 # -- along one axis ---------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def _(g: Tensor, data_shape: Shape, indices: Tensor, axis: int) -> Grads:
 def GatherElements(data: Array, indices: Array, *, axis: int) -> Array:
     """``data[i][indices[i][j][k]][k]`` for axis 1 of 3: the result has the shape of the indices."""
     try:
-        return data[_along(indices, axis % data.ndim)]
+        return data[_along(indices, normalize_axis(axis, data.ndim), data.ndim)]
     except IndexError:
         check_range(indices, data.shape[axis], axis % data.ndim)
         raise
@@ -154,9 +154,11 @@ def _(g: Tensor, data_shape: Shape, indices: Tensor, axis: int) -> Grads:
 @op()
 def ScatterElements(data: Array, indices: Array, updates: Array, *, axis: int, reduction: str) -> Array:
     """A copy of the data in which ``out[i][indices[i][j][k]][k]`` is updates[i][j][k], or is combined with it."""
-    axis %= data.ndim
+    axis = normalize_axis(axis, data.ndim)
+    if indices.shape != updates.shape:
+        raise ValueError("not one update an index")
     out = np.array(data, order="C")
-    index = list(_along(indices, axis))
+    index = list(_along(indices, axis, data.ndim))
     index[axis] = _from_front(indices, data.shape[axis], axis)
     if reduction == "none":
         out[tuple(index)] = updates
@@ -186,7 +188,7 @@ def _(g: Tensor, indices: Tensor, axis: int, reduction: str) -> Grads:
     def by_data() -> Tensor:
         if reduction == "add":
             return g
-        return ScatterElements(g, indices, zeros(indices.shape, g.dtype), axis=axis)  # type: ignore[no-any-return]
+        return ScatterElements(g, indices, zeros(indices.shape, g.dtype), axis=axis)
 
     return by_data, None, lambda: GatherElements(g, indices, axis=axis)
 
@@ -196,7 +198,7 @@ def _(g: Tensor, indices: Tensor, axis: int, reduction: str) -> Grads:
 def GatherND(data: Array, indices: Array, *, batch_dims: int) -> Array:
     """The slices at the points in the last axis of the indices; the first `batch_dims` axes go together."""
     points = np.moveaxis(indices, -1, 0)
-    batch = _along(points[0], -1)[:batch_dims]
+    batch = _along(points[0], -1, indices.ndim - 1)[:batch_dims]
     try:
         return np.asarray(data[(*batch, *points)], data.dtype)
     except IndexError:
@@ -246,15 +248,16 @@ def _full_points(indices: Tensor, batch_dims: int) -> Tensor:
         shape = [1] * len(column)
         shape[i] = -1
         batch.append(Expand(Reshape(count_to(size), shape), shape_tensor(column)))
-    return Concat(*batch, indices, axis=-1)  # type: ignore[no-any-return]
+    return Concat(*batch, indices, axis=-1)
 
 
 @op()
 def ScatterND(data: Array, indices: Array, updates: Array, *, reduction: str) -> Array:
     """A copy of the data with the updates at, or combined into, the slices which the points in `indices` name."""
     out = np.array(data, order="C")
-    points = np.moveaxis(indices, -1, 0)
-    points = [_from_front(p, data.shape[j], j) for j, p in enumerate(points)]  # type: ignore[assignment]
+    points = [_from_front(p, data.shape[j], j) for j, p in enumerate(np.moveaxis(indices, -1, 0))]
+    if updates.shape != indices.shape[:-1] + data.shape[len(points) :]:
+        raise ValueError("not one update a point")
     if reduction == "none":
         out[tuple(points)] = updates
         return out
@@ -286,7 +289,7 @@ def _(g: Tensor, indices: Tensor, updates_shape: Shape, reduction: str) -> Grads
     def by_data() -> Tensor:
         if reduction == "add":
             return g
-        return ScatterND(g, indices, zeros(updates_shape, g.dtype))  # type: ignore[no-any-return]
+        return ScatterND(g, indices, zeros(updates_shape, g.dtype))
 
     return by_data, None, lambda: GatherND(g, indices)
 
@@ -296,7 +299,7 @@ def _unknown(name: str) -> DimLike:
     """A size that only the data tell: a new dimension of the trace."""
     from interchange.eager.trace import require_trace
 
-    return require_trace().fresh_dim(name)  # type: ignore[no-any-return]
+    return require_trace().fresh_dim(name)
 
 
 @op()
@@ -334,7 +337,7 @@ def _(input: Tensor, condition: Tensor, *, axis: int | None = None) -> Shape:
 @Compress.gradient
 def _(g: Tensor, input_shape: Shape, condition: Tensor, axis: int | None) -> Grads:
     from interchange.ops.scan import CumSum
-    from interchange.ops.shape import Concat, Reshape
+    from interchange.ops.shape import Concat, reshape
 
     # entry n of g belongs to the n-th True; entries that were left out read the row of zeros put before g
     shape = (product(input_shape),) if axis is None else input_shape
@@ -345,18 +348,20 @@ def _(g: Tensor, input_shape: Shape, condition: Tensor, axis: int | None) -> Gra
         chosen = Concat(chosen, zeros((rest,), chosen.dtype), axis=0)
     padded = Concat(zeros((*shape[:at], 1, *shape[at + 1 :]), g.dtype), g, axis=at)
     spread = Gather(padded, CumSum(chosen, 0) * chosen, axis=at)
-    return Reshape(spread, reshape_target(shape, input_shape)) if axis is None else spread, None
+    return reshape(spread, input_shape) if axis is None else spread, None
 
 
 @op(runtime=1 << 10)
 def TopK(X: Array, K: Array, *, axis: int, largest: int, sorted: int) -> tuple[Array, Array]:
     """The K largest (or smallest) elements along an axis and their positions, int64; of equals the first is first."""
-    axis %= X.ndim
+    axis, count = normalize_axis(axis, X.ndim), int(K.reshape(-1)[0])
+    if not 0 <= count <= X.shape[axis]:
+        raise ValueError("there are not K elements")
     if largest:  # a stable sort of the reversed axis, read backwards
         order = X.shape[axis] - 1 - np.flip(np.argsort(np.flip(X, axis), axis, kind="stable"), axis)
     else:
         order = np.argsort(X, axis, kind="stable")
-    indices = order[(slice(None),) * axis + (slice(int(K[0])),)].astype(np.int64, copy=False)
+    indices = order[(slice(None),) * axis + (slice(count),)].astype(np.int64, copy=False)
     return np.take_along_axis(X, indices, axis), indices
 
 

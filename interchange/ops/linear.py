@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from interchange.dims import Shape
+from interchange.dims import Shape, product, same_shape
 from interchange.dtypes import Array
-from interchange.eager.tensor import Tensor
+from interchange.eager.tensor import Tensor, shape_text
 from interchange.ops.frame import Grads, op
-from interchange.ops.shape import Reshape, Squeeze, Transpose, Unsqueeze
-from interchange.ops.shape_tools import broadcast_shapes, must_equal, refuse, reshape_target, sum_to
+from interchange.ops.shape import Squeeze, Transpose, Unsqueeze, reshape
+from interchange.ops.shape_tools import broadcast_shapes, must_equal, refuse, sum_to
 
 
 @op()
 def MatMul(A: Array, B: Array) -> Array:
     """The matrix product of the last two axes, the others broadcast; 1-d operands as in NumPy."""
-    return np.matmul(A, B)
+    return np.asarray(np.matmul(A, B), A.dtype)  # ml_dtypes' product of bfloat16 is float32
 
 
 @MatMul.shape
@@ -40,8 +40,8 @@ def _(g: Tensor, A: Tensor, B: Tensor) -> Grads:
     if b == 2 and a >= 2:  # one Gemm over all rows: much faster than a batched product summed afterwards
         rows, cols = g, A
         if a > 2:
-            rows = Reshape(g, reshape_target(g.shape, (-1, g.shape[-1])))
-            cols = Reshape(A, reshape_target(A.shape, (-1, A.shape[-1])))
+            rows = reshape(g, (product(g.shape[:-1]), g.shape[-1]))
+            cols = reshape(A, (product(A.shape[:-1]), A.shape[-1]))
         return (
             lambda: MatMul(g, Transpose(B, perm=(1, 0))) if a > 2 else Gemm(g, B, transB=1),
             lambda: Gemm(cols, rows, transA=1),
@@ -71,10 +71,14 @@ def _without(x: Tensor, added: bool, axis: int) -> Tensor:
 @op()
 def Gemm(A: Array, B: Array, C: Array | None = None, *, alpha: float, beta: float, transA: int, transB: int) -> Array:
     """alpha * A @ B + beta * C of matrices, each transposed on request; C broadcasts."""
+    if A.ndim != 2 or B.ndim != 2:
+        raise ValueError("not matrices")
     result = (A.T if transA else A) @ (B.T if transB else B)
     if alpha != 1:
         result = result * A.dtype.type(alpha)
     if C is not None:
+        if np.broadcast_shapes(C.shape, result.shape) != result.shape:
+            raise ValueError("C is larger than the product")
         result = result + (C if beta == 1 else C * A.dtype.type(beta))
     return result.astype(A.dtype, copy=False)
 
@@ -88,8 +92,8 @@ def _(A: Tensor, B: Tensor, C: Tensor | None = None, *, alpha: float, beta: floa
     b = B.shape[::-1] if transB else B.shape
     must_equal(a[1], b[0], "the inner dimensions")
     result = (a[0], b[1])
-    if C is not None and len(broadcast_shapes(C.shape, result)) != 2:
-        raise refuse(f"C has {len(C.shape)} axes", expected="at most 2, broadcast to the product")
+    if C is not None and not same_shape(broadcast_shapes(C.shape, result), result):
+        raise refuse(f"C is larger than the product {shape_text(result)}", expected="a C that broadcasts to it")
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from interchange.dims import Shape, product
@@ -18,6 +20,8 @@ from interchange.ops.shape_tools import full, must_equal, ones, refuse, scalar_o
 
 def _loss(log_p: Array, target: Array, weight: Array | None, ignore_index: int | None, reduction: str) -> Array:
     """-weight[target] * log_p[target], reduced; the mean is weighted, and ignored targets count nowhere."""
+    if weight is not None and weight.shape != log_p.shape[1:2]:
+        raise ValueError("not one weight a class")
     kept = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
     safe = np.where(kept, target, 0)
     check_range(safe, log_p.shape[1], 1, low=0)
@@ -66,7 +70,7 @@ class _Targets:
     @property
     def column(self) -> Tensor:
         """The labels along the class axis."""
-        return Unsqueeze(self.safe, [1])  # type: ignore[no-any-return]
+        return Unsqueeze(self.safe, [1])
 
     def slope(self, g: Tensor, reduction: str) -> Tensor:
         """The gradient by -log_p of each target."""
@@ -89,10 +93,10 @@ def _in_operators(
     if reduction == "none":
         return loss
     if reduction == "sum":
-        return ReduceSum(loss, keepdims=0)  # type: ignore[no-any-return]
+        return ReduceSum(loss, keepdims=0)
     if targets.factor is None:
-        return ReduceMean(loss, keepdims=0)  # type: ignore[no-any-return]
-    return ReduceSum(loss, keepdims=0) / ReduceSum(targets.factor, keepdims=0)  # type: ignore[no-any-return]
+        return ReduceMean(loss, keepdims=0)
+    return ReduceSum(loss, keepdims=0) / ReduceSum(targets.factor, keepdims=0)
 
 
 def _by_weight(
@@ -133,7 +137,7 @@ def _(
     def by_input() -> Tensor:
         targets = _Targets(target, weight, ignore_index, g.dtype)
         slope = Unsqueeze(targets.slope(-g, reduction) * ones(target.shape, g.dtype), [1])
-        return ScatterElements(zeros(input.shape, g.dtype), targets.column, slope, axis=1)  # type: ignore[no-any-return]
+        return ScatterElements(zeros(input.shape, g.dtype), targets.column, slope, axis=1)
 
     return by_input, None, lambda: _by_weight(g, input, target, weight, ignore_index, reduction)
 
@@ -146,7 +150,7 @@ def SoftmaxCrossEntropyLoss(
     *,
     ignore_index: int | None = None,
     reduction: str,
-) -> tuple[Array, Array]:
+) -> Any:
     """-log(softmax(scores)) at the label: scores [N, C, d...], labels [N, d...], weights [C].
 
     outputs=2 returns log(softmax(scores)) too; in a trace that spares the gradient computing it again.

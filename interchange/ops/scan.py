@@ -24,7 +24,7 @@ def _scanned(x: Tensor, axis: Tensor, *, exclusive: int, reverse: int) -> Shape:
 
 def _scan(accumulate: Callable[..., Array], first: int, x: Array, axis: Array, exclusive: int, reverse: int) -> Array:
     """Accumulate in the dtype of `x`; exclusive: each result leaves out its own element, so the first is neutral."""
-    along = int(axis.reshape(-1)[0]) % x.ndim
+    along = normalize_axis(int(axis.reshape(-1)[0]), x.ndim)
     moved = np.moveaxis(x, along, 0)
     moved = moved[::-1] if reverse else moved
     if exclusive:
@@ -51,7 +51,7 @@ def CumProd(x: Array, axis: Array, *, exclusive: int, reverse: int) -> Array:
 
 
 @CumProd.decompose
-def _(x: Tensor, axis: Tensor, *, exclusive: int, reverse: int) -> Tensor:
+def _in_operators(x: Tensor, axis: Tensor, *, exclusive: int, reverse: int) -> Tensor:
     from interchange.ops.shape import Transpose
 
     (position,) = known_or_refuse(axis, "axis")
@@ -59,7 +59,7 @@ def _(x: Tensor, axis: Tensor, *, exclusive: int, reverse: int) -> Tensor:
     order = [i for i in range(rank) if i != int(position) % rank] + [int(position) % rank]
     moved = Transpose(x, perm=tuple(order))
     result = CumProdExclusive(moved, reverse=bool(reverse)) if exclusive else _products(moved, bool(reverse))
-    return Transpose(result, perm=tuple(np.argsort(order).tolist()))  # type: ignore[no-any-return]
+    return Transpose(result, perm=tuple(np.argsort(order).tolist()))
 
 
 @CumProd.gradient
@@ -67,8 +67,7 @@ def _(g: Tensor, x: Tensor, axis: Tensor, exclusive: int, reverse: int) -> Grads
     # no quotient of products is right where an element is 0: the products of the decomposition are differentiated
     from interchange.eager.tape import vjp
 
-    assert CumProd.fallback is not None
-    _, pullback = vjp(lambda t: CumProd.fallback(t, axis, exclusive=exclusive, reverse=reverse), x)  # type: ignore[misc]
+    _, pullback = vjp(lambda t: _in_operators(t, axis, exclusive=exclusive, reverse=reverse), x)
     return pullback(g)[0], None
 
 
@@ -116,4 +115,4 @@ def _masked_products(x: Tensor, reverse: bool, exclusive: bool) -> Tensor:
     row, column = Unsqueeze(count_to(size), [1]), Unsqueeze(count_to(size), [0])
     first, second = (row, column) if reverse else (column, row)
     mask = (Less if exclusive else LessOrEqual)(first, second)
-    return ReduceProd(Where(mask, Unsqueeze(x, [-2]), ones((), x.dtype)), [-1], keepdims=0)  # type: ignore[no-any-return]
+    return ReduceProd(Where(mask, Unsqueeze(x, [-2]), ones((), x.dtype)), [-1], keepdims=0)

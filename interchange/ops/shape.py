@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from interchange.dims import DimLike, dim_max, dim_min, product
@@ -13,10 +16,9 @@ from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_rules import same
 from interchange.ops.shape_tools import (
+    at_least,
     broadcast_shapes,
     divisible,
-    has_dims,
-    known,
     known_or_refuse,
     must_equal,
     normalize_axis,
@@ -59,17 +61,18 @@ def Cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") ->
         return _saturated(input, dtype).astype(dtype) if dtype and saturate else input.astype(dtype)
 
 
+_finfo: Any = ml_dtypes.finfo
+
+
 def _number_text(value: object) -> str:
     return str(value.item()) if isinstance(value, np.generic) else str(value)
 
 
 def _saturated(x: Array, dtype: DType) -> Array:
     """Clip what a float8 cannot hold to its largest value, where the target has no infinity to stand for it."""
-    import ml_dtypes
-
     if dtype.itemsize > 1 or not is_float(dtype) or not is_float(x.dtype):
         return x
-    largest = float(ml_dtypes.finfo(dtype).max)
+    largest = float(_finfo(dtype).max)
     return np.where(np.isnan(x), x, np.clip(x, -largest, largest)).astype(x.dtype)
 
 
@@ -89,21 +92,34 @@ def _(g: Tensor, input: Tensor) -> Grads:
     return Cast(g, to=input.dtype), None
 
 
-# -- reshaping ----------------------------------------------------------------------------------------------------------
+# -- reshaping --------------------------------------------------------------------------------------------------------
 @op(folds=True)
 def Reshape(data: Array, shape: Array, *, allowzero: int) -> Array:
     """The same elements in another shape: -1 is inferred, 0 copies the input's size (unless allowzero)."""
-    target = [data.shape[i] if d == 0 and not allowzero else int(d) for i, d in enumerate(shape)]
+    target = [data.shape[i] if not allowzero and d == 0 else int(d) for i, d in enumerate(shape.tolist())]
+    if any(d < -1 for d in target):
+        raise ValueError("a negative size")
     return data.reshape(target)
+
+
+def reshape(x: Tensor, shape: Sizes) -> Tensor:
+    """`x` in this shape, in which sizes may be symbolic, or 0: what gradient rules and layers use."""
+    if any(isinstance(d, int) and d == 0 for d in shape):
+        return Reshape(x, shape_tensor(shape), allowzero=1)
+    return Reshape(x, reshape_target(x.shape, shape))
 
 
 @Reshape.shape
 def _(data: Tensor, shape: Tensor, *, allowzero: int) -> Sizes:
     target = list(known_or_refuse(shape, "the new shape"))
+    if any(isinstance(d, int) and d < -1 for d in target):
+        raise refuse(f"a size of {min(d for d in target if isinstance(d, int))}", expected="sizes, 0 or -1")
     for i, d in enumerate(target):
         if isinstance(d, int) and d == 0 and not allowzero:
             if i >= len(data.shape):
-                raise refuse("a 0 copies a size that the input does not have", expected=f"0 only before {len(data.shape)}")
+                raise refuse(
+                    "a 0 copies a size that the input does not have", expected=f"0 only before {len(data.shape)}"
+                )
             target[i] = data.shape[i]
     inferred = [i for i, d in enumerate(target) if isinstance(d, int) and d == -1]
     total = product(data.shape)
@@ -121,12 +137,14 @@ def _(data: Tensor, shape: Tensor, *, allowzero: int) -> Sizes:
 
 @Reshape.gradient
 def _(g: Tensor, data_shape: Sizes) -> Grads:
-    return Reshape(g, reshape_target(g.shape, data_shape)), None
+    return reshape(g, data_shape), None
 
 
 @op(folds=True)
 def Flatten(input: Array, *, axis: int) -> Array:
     """Two axes: all before `axis`, and all from it on."""
+    if not -input.ndim <= axis <= input.ndim:
+        raise ValueError("the axis is out of range")
     axis = axis + input.ndim if axis < 0 else axis
     rows = int(np.prod(input.shape[:axis], dtype=np.int64))
     return input.reshape(rows, int(np.prod(input.shape[axis:], dtype=np.int64)))
@@ -143,12 +161,14 @@ def _(input: Tensor, *, axis: int) -> Sizes:
 
 @Flatten.gradient
 def _(g: Tensor, input_shape: Sizes) -> Grads:
-    return Reshape(g, reshape_target(g.shape, input_shape))
+    return reshape(g, input_shape)
 
 
 @op()
 def Transpose(data: Array, *, perm: tuple[int, ...] | None = None) -> Array:
     """The axes in another order; reversed when perm is left out."""
+    if perm and min(perm) < 0:
+        raise ValueError("a negative axis")
     return data.transpose(perm)
 
 
@@ -157,7 +177,9 @@ def _(data: Tensor, *, perm: tuple[int, ...] | None = None) -> Sizes:
     rank = len(data.shape)
     order = tuple(range(rank))[::-1] if perm is None else tuple(perm)
     if sorted(order) != list(range(rank)):
-        raise refuse(f"perm {list(order)} does not name each axis once", expected=f"an order of the axes 0 to {rank - 1}")
+        raise refuse(
+            f"perm {list(order)} does not name each axis once", expected=f"an order of the axes 0 to {rank - 1}"
+        )
     return tuple(data.shape[i] for i in order)
 
 
@@ -199,7 +221,7 @@ def _(data: Tensor, axes: Tensor | None = None) -> Sizes:
 
 @Squeeze.gradient
 def _(g: Tensor, data_shape: Sizes) -> Grads:
-    return Reshape(g, reshape_target(g.shape, data_shape)), None
+    return reshape(g, data_shape), None
 
 
 @op(folds=True)
@@ -221,7 +243,7 @@ def _(g: Tensor, axes: Tensor) -> Grads:
     return Squeeze(g, axes), None
 
 
-# -- repeating ----------------------------------------------------------------------------------------------------------
+# -- repeating --------------------------------------------------------------------------------------------------------
 @op(folds=True)
 def Expand(input: Array, shape: Array) -> Array:
     """Broadcast to a shape (and with it: a 1 in the shape keeps the input's size)."""
@@ -246,6 +268,8 @@ def _(g: Tensor, input_shape: Sizes) -> Grads:
 @op()
 def Tile(input: Array, repeats: Array) -> Array:
     """The input repeated along each axis."""
+    if repeats.shape != (input.ndim,) or (repeats < 0).any():
+        raise ValueError("not one number of repeats an axis")
     return np.tile(input, repeats.tolist())
 
 
@@ -253,6 +277,8 @@ def Tile(input: Array, repeats: Array) -> Array:
 def _(input: Tensor, repeats: Tensor) -> Sizes:
     times = known_or_refuse(repeats, "repeats")
     must_equal(len(times), len(input.shape), "the number of repeats")
+    for t in times:
+        at_least(t, 0, "a number of repeats")
     return tuple(d * t for d, t in zip(input.shape, times, strict=True))
 
 
@@ -263,10 +289,10 @@ def _(g: Tensor, input_shape: Sizes, repeats: Tensor) -> Grads:
     split: list[DimLike] = []
     for times, d in zip(known_or_refuse(repeats, "repeats"), input_shape, strict=True):
         split += [times, d]
-    return ReduceSum(Reshape(g, reshape_target(g.shape, split)), list(range(0, len(split), 2)), keepdims=0), None
+    return ReduceSum(reshape(g, tuple(split)), list(range(0, len(split), 2)), keepdims=0), None
 
 
-# -- joining and cutting --------------------------------------------------------------------------------------------------
+# -- joining and cutting ----------------------------------------------------------------------------------------------
 @op(folds=True)
 def Concat(*inputs: Array, axis: int) -> Array:
     """The inputs one after the other along an axis."""
@@ -295,7 +321,7 @@ def _(g: Tensor, inputs_shapes: list[Sizes], axis: int) -> Grads:
     starts: list[DimLike] = [0]
     for s in inputs_shapes:
         starts.append(starts[-1] + s[axis])
-    return tuple((lambda a=a, b=b: slice_axis(g, axis, a, b)) for a, b in zip(starts, starts[1:], strict=False))
+    return tuple((lambda a=a, b=b: slice_axis(g, axis, a, b)) for a, b in pairwise(starts))
 
 
 def slice_axis(x: Tensor, axis: int, start: DimLike, end: DimLike) -> Tensor:
@@ -309,6 +335,8 @@ def Split(
 ) -> tuple[Array, ...]:
     """Parts along an axis: of the sizes in `split`, or num_outputs of equal size (the last one may be smaller)."""
     sizes = split.tolist() if split is not None else _equal_parts(input.shape[axis], num_outputs or outputs)
+    if sum(sizes) != input.shape[axis] or min(sizes) < 0 or len(sizes) != outputs:
+        raise ValueError("the parts are not the whole")
     return tuple(np.split(input, np.cumsum(sizes)[:-1], axis))
 
 
@@ -325,6 +353,9 @@ def _(
     total = input.shape[axis]
     if split is not None:
         sizes: Sequence[DimLike] = known_or_refuse(split, "split")
+        for d in sizes:
+            at_least(d, 0, "a part")
+        must_equal(len(sizes), outputs, "the number of parts and of outputs", "pass outputs= the number of parts")
         must_equal(sum(sizes[1:], sizes[0]), total, "the sum of the parts")
     elif isinstance(total, int):
         sizes = _equal_parts(total, num_outputs or outputs)
@@ -359,8 +390,10 @@ def _(gs: list[Tensor | None], input: Tensor, split: Tensor | None, axis: int) -
     return Concat(*parts, axis=axis), None
 
 
-def _slices(starts: Array, ends: Array, axes: Array | None, steps: Array | None, rank: int) -> list[tuple[int, int, int, int]]:
-    where = range(len(starts)) if axes is None else [int(a) % rank for a in axes]
+def _slices(
+    starts: Array, ends: Array, axes: Array | None, steps: Array | None, rank: int
+) -> list[tuple[int, int, int, int]]:
+    where = range(len(starts)) if axes is None else [normalize_axis(int(a), rank) for a in axes]
     step = [1] * len(starts) if steps is None else [int(s) for s in steps]
     return [(a, int(s), int(e), st) for a, s, e, st in zip(where, starts, ends, step, strict=True)]
 
@@ -383,6 +416,8 @@ def _(data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, st
     first, last = known_or_refuse(starts, "starts"), known_or_refuse(ends, "ends")
     where = tuple(range(len(first))) if axes is None else known_or_refuse(axes, "axes")
     stride = (1,) * len(first) if steps is None else known_or_refuse(steps, "steps")
+    for what, values in (("ends", last), ("axes", where), ("steps", stride)):
+        must_equal(len(first), len(values), f"the number of starts and of {what}")
     result = list(data.shape)
     for start, end, axis, step in zip(first, last, where, stride, strict=True):
         axis = normalize_axis(int(axis), len(data.shape))
@@ -397,60 +432,57 @@ def _(data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, st
     return tuple(result)
 
 
+def _position(p: DimLike, size: DimLike, low: DimLike, high: DimLike) -> DimLike:
+    """Where a start or an end of a slice lies, counted from the front and moved into [low, high]."""
+    if isinstance(p, int) and p < 0:
+        p = size + p if p > -_BIG else low
+    elif isinstance(p, int) and p >= _BIG:
+        p = high
+    return dim_max(low, dim_min(p, high))
+
+
 def _slice_size(size: DimLike, start: DimLike, end: DimLike, step: int) -> DimLike:
     """How many positions a slice of a symbolic size (or with symbolic ends) takes."""
-
-    def position(p: DimLike, low: DimLike, high: DimLike) -> DimLike:
-        if isinstance(p, int) and p < 0:
-            p = size + p if p > -_BIG else low
-        elif isinstance(p, int) and p >= _BIG:
-            p = high
-        return dim_max(low, dim_min(p, high))
-
     if step > 0:
-        a, b = position(start, 0, size), position(end, 0, size)
+        a, b = _position(start, size, 0, size), _position(end, size, 0, size)
         return dim_max(0, (b - a + step - 1) // step)
-    a, b = position(start, -1, size - 1), -1 if isinstance(end, int) and end <= -_BIG else position(end, -1, size - 1)
+    a = _position(start, size, -1, size - 1)
+    b = -1 if isinstance(end, int) and end <= -_BIG else _position(end, size, -1, size - 1)
     return dim_max(0, (a - b - step - 1) // -step)
 
 
 @Slice.gradient
-def _(
-    g: Tensor, data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None, steps: Tensor | None
-) -> Grads:
-    first, last = known(starts), known(ends)
-    where = tuple(range(len(data.shape))) if axes is None else known(axes)
-    stride = known(steps) if steps is not None else (1,) * len(first or ())
-    static = all(isinstance(d, int) for d in (*(first or (None,)), *(last or (None,)), *data.shape, *(stride or (None,))))
-    if first and last and where and static and all(s == 1 for s in stride or ()):
-        before, after = [0] * len(data.shape), [0] * len(data.shape)
-        for a, s, e in zip(where, first, last, strict=False):
-            positions = range(data.shape[a])[slice(int(s), int(e))]  # type: ignore[arg-type]
-            before[int(a)] = positions.start if len(positions) else 0
-            after[int(a)] = data.shape[a] - before[int(a)] - len(positions)  # type: ignore[operator, call-overload]
-        from interchange.ops.pad import Pad
+def _(g: Tensor, data_shape: Sizes, starts: Tensor, ends: Tensor, axes: Tensor | None, steps: Tensor | None) -> Grads:
+    from interchange.ops.pad import Pad
 
-        return Pad(g, before + after), None, None
-    return _scatter_slice(g, data, starts, ends, axes, steps), None, None
+    rank, first = len(data_shape), known_or_refuse(starts, "starts")
+    if any(step != 1 for step in (() if steps is None else known_or_refuse(steps, "steps"))):
+        return _scatter_slice(g, data_shape, starts, ends, axes, steps), None, None
+    where = range(rank) if axes is None else [normalize_axis(int(a), rank) for a in known_or_refuse(axes, "axes")]
+    pads: list[DimLike] = [0] * (2 * rank)
+    for a, start in zip(where, first, strict=False):
+        pads[a] = _position(start, data_shape[a], 0, data_shape[a])
+        pads[rank + a] = data_shape[a] - pads[a] - g.shape[a]
+    return Pad(g, shape_tensor(pads)), None, None
 
 
 def _scatter_slice(
-    g: Tensor, data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None, steps: Tensor | None
+    g: Tensor, shape: Sizes, starts: Tensor, ends: Tensor, axes: Tensor | None, steps: Tensor | None
 ) -> Tensor:
-    """The gradient of a slice with steps or symbolic ends: added into zeros at the positions it was taken from."""
+    """The gradient of a slice with steps: added into zeros at the positions it was taken from."""
     from interchange.ops.creation import Range
     from interchange.ops.indexing import ScatterElements
 
-    count = product(data.shape)
+    count = product(shape)
     flat = Range(wrap(np.array(0, np.int64)), scalar_of(count, np.dtype(np.int64)), wrap(np.array(1, np.int64)))
-    rows = Reshape(flat, shape_tensor(data.shape) if has_dims(data.shape) else list(data.shape))
+    rows = reshape(flat, shape)
     taken = Reshape(Slice(rows, starts, ends, axes, steps), [-1])
     into = zeros((count,), g.dtype)
     summed = ScatterElements(into, taken, Reshape(g, [-1]), axis=0, reduction="add")
-    return Reshape(summed, reshape_target(summed.shape, data.shape))
+    return reshape(summed, shape)
 
 
-# -- sizes ----------------------------------------------------------------------------------------------------------------
+# -- sizes ------------------------------------------------------------------------------------------------------------
 @op()
 def Shape(data: Array, *, start: int, end: int | None = None) -> Array:
     """The sizes of the axes start to end, int64."""
@@ -466,5 +498,3 @@ def _(data: Tensor, *, start: int, end: int | None = None) -> tuple[DimLike, ...
 def Size(data: Array) -> Array:
     """The number of elements, int64 of shape []."""
     return np.array(data.size, np.int64)
-
-

@@ -153,7 +153,7 @@ def scalar_of(size: DimLike, dtype: DType) -> Tensor:
 def sum_to(g: Tensor, shape: Shape) -> Tensor:
     """Undo broadcasting: the sum of `g` over the axes that `shape` was stretched along."""
     from interchange.ops.reduce import ReduceSum
-    from interchange.ops.shape import Reshape
+    from interchange.ops.shape import reshape
 
     if g.shape is shape or len(g.shape) == len(shape) == 0:
         return g
@@ -164,7 +164,7 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
     if axes == list(range(extra)):
         return ReduceSum(g, axes, keepdims=0)
     summed = ReduceSum(g, axes, keepdims=1)
-    return summed if not extra else Reshape(summed, reshape_target(summed.shape, shape))
+    return summed if not extra else reshape(summed, shape)
 
 
 def _is_one(d: DimLike) -> bool:
