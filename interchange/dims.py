@@ -506,6 +506,10 @@ class Spec:
     dtype: DType
     shape: Shape
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtype_of(self.dtype))  # "float32" is understood as everywhere else
+        object.__setattr__(self, "shape", tuple(self.shape))
+
     def __str__(self) -> str:
         text = f"{name_of(self.dtype)}[{', '.join(map(str, self.shape))}]"
         return f"{self.name}: {text}" if self.name else text
