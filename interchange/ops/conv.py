@@ -173,7 +173,7 @@ def _(
     )
 
 
-# -- the two directions between an image and its maps, over given windows -------------------------------------------------
+# -- the two directions between an image and its maps, over given windows --------------------------------------------
 def channel_sum(g: Tensor) -> Tensor:
     """The sum over all axes but the second, shape [C]."""
     return ReduceSum(g, [i for i in range(len(g.shape)) if i != 1], keepdims=0)  # type: ignore[no-any-return]
@@ -209,7 +209,7 @@ def to_image(maps: Tensor, weight: Tensor, w: Windows, group: int) -> Tensor:
     return pad_spatial(covered, [-b for b in w.before], [-d for d in w.beyond])
 
 
-# -- by the weight --------------------------------------------------------------------------------------------------------
+# -- by the weight ---------------------------------------------------------------------------------------------------
 def weight_gradient(image: Tensor, maps: Tensor, w: Windows, group: int, shape: Shape) -> Tensor:
     """The gradient of `to_maps` by its weight [O, C/group, *kernel], where `maps` is the gradient of its result.
 
@@ -242,32 +242,32 @@ def taps_of(w: Windows) -> list[tuple[int, ...]]:
 
 
 def _weight_by_product(exact: Tensor, maps: Tensor, w: Windows, group: int, shape: Shape) -> Tensor:
-    """One product of the gradient with all slices of the image, for each sample and group; then the sum over samples."""
+    """One product of the gradient with all slices of the image for each sample and group, summed over samples."""
     n, o, c, area = maps.shape[0], shape[0], shape[1], product(w.maps)
     taps = taps_of(w)
     slices = [tap_slice(exact, w, t) for t in taps]
     lead: tuple[DimLike, ...] = (n,) if group == 1 else (n, group)
     if group > 1:
-        slices = [_reshape(s, (n, group, c, area)) for s in slices]
+        slices = [reshape(s, (n, group, c, area)) for s in slices]
     cols = Concat(*slices, axis=len(lead)) if len(slices) > 1 else slices[0]
-    cols = _reshape(cols, (*lead, c * len(taps), area))
-    rows = _reshape(maps, (*lead, o // group, area))
+    cols = reshape(cols, (*lead, c * len(taps), area))
+    rows = reshape(maps, (*lead, o // group, area))
     total = ReduceSum(MatMul(rows, transpose_last(cols)), [0], keepdims=0)  # [group, O/group, taps * C/group]
     if len(taps) == 1 or (isinstance(c, int) and c == 1):
-        return _reshape(total, shape)
-    return _reshape(Transpose(_reshape(total, (o, len(taps), c)), perm=(0, 2, 1)), shape)
+        return reshape(total, shape)
+    return reshape(Transpose(reshape(total, (o, len(taps), c)), perm=(0, 2, 1)), shape)
 
 
 def _weight_by_gemm(exact: Tensor, maps: Tensor, w: Windows, shape: Shape) -> Tensor:
     """The image transposed once to channels first, then one Gemm over all samples and places for each tap."""
     swap = (1, 0, *range(2, len(maps.shape)))
     o, c, many = shape[0], shape[1], maps.shape[0] * product(w.maps)
-    rows = _reshape(Transpose(maps, perm=swap), (o, many))
+    rows = reshape(Transpose(maps, perm=swap), (o, many))
     flipped = Transpose(exact, perm=swap)
-    parts = [Gemm(rows, _reshape(tap_slice(flipped, w, t), (c, many)), transB=1) for t in taps_of(w)]
+    parts = [Gemm(rows, reshape(tap_slice(flipped, w, t), (c, many)), transB=1) for t in taps_of(w)]
     if len(parts) == 1:
-        return _reshape(parts[0], shape)
-    return _reshape(Concat(*[_reshape(p, (o, c, 1)) for p in parts], axis=2), shape)
+        return reshape(parts[0], shape)
+    return reshape(Concat(*[reshape(p, (o, c, 1)) for p in parts], axis=2), shape)
 
 
 def _weight_by_conv(image: Tensor, maps: Tensor, w: Windows, group: int, shape: Shape) -> Tensor:
@@ -278,13 +278,14 @@ def _weight_by_conv(image: Tensor, maps: Tensor, w: Windows, group: int, shape: 
         channels_first = Transpose(exact, perm=swap)
     else:  # [N, group, C/group, ...] -> [C/group, group * N, ...]
         n, space = exact.shape[0], exact.shape[2:]
-        split = _reshape(exact, (n, group, shape[1], *space))
+        split = reshape(exact, (n, group, shape[1], *space))
         moved = Transpose(split, perm=(2, 1, 0, *range(3, 3 + len(space))))
-        channels_first = _reshape(moved, (shape[1], n * group, *space))
+        channels_first = reshape(moved, (shape[1], n * group, *space))
     kernels = Transpose(maps, perm=swap)
     y = Conv(channels_first, kernels, strides=w.dilations, dilations=w.strides, group=group)
     return Transpose(y, perm=swap)  # type: ignore[no-any-return]
 
 
-def _reshape(x: Tensor, shape: Sequence[DimLike]) -> Tensor:
+def reshape(x: Tensor, shape: Sequence[DimLike]) -> Tensor:
+    """`x` in another shape, whose sizes may be symbolic; itself where nothing changes."""
     return x if same_shape(x.shape, shape) else Reshape(x, reshape_target(x.shape, shape))  # type: ignore[no-any-return]

@@ -27,10 +27,12 @@ Amounts = list[tuple[DimLike, DimLike]]  # (before, after) for each axis
 
 
 @op()
-def Pad(data: Array, pads: Array, constant_value: Array | None = None, axes: Array | None = None, *, mode: str) -> Array:
+def Pad(
+    data: Array, pads: Array, constant_value: Array | None = None, axes: Array | None = None, *, mode: str
+) -> Array:
     """More elements before and after: pads is [before of each axis, after of each axis]; negative ones crop, first.
 
-    mode: "constant" (constant_value, or 0), "reflect" (without the border), "edge" (the border), "wrap" (the other end).
+    mode: "constant" (constant_value, or 0), "reflect" (border not repeated), "edge" (border), "wrap" (other end).
     """
     rank = data.ndim
     where = range(rank) if axes is None else [int(a) % rank for a in axes]
@@ -84,9 +86,7 @@ def _(
 
 
 @Pad.gradient
-def _(
-    g: Tensor, data: Tensor, pads: Tensor, constant_value: Tensor | None, axes: Tensor | None, mode: str
-) -> Grads:
+def _(g: Tensor, data: Tensor, pads: Tensor, constant_value: Tensor | None, axes: Tensor | None, mode: str) -> Grads:
     amounts = amounts_of(data, pads, axes)
     if mode != "constant":
         return (lambda: _unpad(g, data.shape, amounts, mode)), None, None, None
@@ -121,7 +121,7 @@ def _(
     return x
 
 
-# -- used by other gradients ---------------------------------------------------------------------------------------------
+# -- used by other gradients -----------------------------------------------------------------------------------------
 def _is_zero(d: DimLike) -> bool:
     return isinstance(d, int) and d == 0
 

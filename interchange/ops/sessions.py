@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interchange.dtypes import Array
+from interchange.eager.tensor import wrap
 
 if TYPE_CHECKING:
     from interchange.ops.frame import Bound
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Run = Callable[..., Any]
 _NATIVE = "fiubO"  # kinds of dtype the runtime's Python binding takes as they are (ml_dtypes' are of kind V)
 _threads = 1
+_MANY = 4096  # shapes an operator is known to take; beyond that they are checked again
 
 
 def set_threads(count: int) -> None:
@@ -29,17 +31,31 @@ def set_threads(count: int) -> None:
 
 def with_session(bound: Bound, kernel: Run, threshold: int) -> Run:
     """`kernel`, but run by ONNX Runtime from `threshold` elements of the first input on."""
-    sessions: dict[Any, Run | None] = {}
+    by_rank: dict[Any, Run | None] = {}
+    by_shape: dict[Any, Run | None] = {}
+
+    def find(arrays: tuple[Array | None, ...]) -> Run | None:
+        """The session for new shapes, which are checked first: the runtime runs some that the operator does not take."""
+        from interchange.ops.frame import shapes_of
+
+        if bound.op.shape_rule is not None:
+            shapes_of(bound, [None if a is None else wrap(a) for a in arrays])
+        if len(by_shape) > _MANY:
+            by_shape.clear()
+        key = tuple([None if a is None else (a.dtype, a.ndim) for a in arrays])
+        if key not in by_rank:
+            by_rank[key] = _make(bound, arrays)
+        return by_rank[key]
 
     def run(*arrays: Array | None) -> Any:
         first = arrays[0]
         if first is None or first.size < max(threshold, 1):
             return kernel(*arrays)
-        key = tuple([None if a is None else (a.dtype, a.ndim) for a in arrays])
+        key = tuple([None if a is None else (a.dtype, a.shape) for a in arrays])
         try:
-            session = sessions[key]
+            session = by_shape[key]
         except KeyError:
-            session = sessions[key] = _make(bound, arrays)
+            session = by_shape[key] = find(arrays)
         if session is None:
             return kernel(*arrays)
         try:

@@ -116,7 +116,7 @@ def windows(
 
 
 def _same(image: Shape, kernel: Shape, strides: tuple[int, ...], dilations: tuple[int, ...], auto_pad: str) -> Windows:
-    """As many windows as there are strides in the image, the pads split evenly; an odd one goes last (UPPER) or first."""
+    """As many windows as strides in the image; the pads are split evenly, an odd one goes last (UPPER) or first."""
     if any(d != 1 for d in dilations):
         raise refuse(
             f"auto_pad={auto_pad} with dilations {list(dilations)}, which ONNX Runtime does not run",
@@ -156,7 +156,9 @@ def transposed_windows(
     after: list[DimLike] = list(around[rank:])
     for i, (m, k, s, d) in enumerate(zip(maps, kernel, step, apart, strict=True)):
         if extra[i] and extra[i] >= max(s, d):
-            raise refuse(f"output_padding={extra[i]} on axis {i + 2}", expected=f"less than the stride or dilation, {max(s, d)}")
+            raise refuse(
+                f"output_padding={extra[i]} on axis {i + 2}", expected=f"less than the stride or dilation, {max(s, d)}"
+            )
         reach = (m - 1) * s + extra[i] + _extent(k, d)
         if wanted is None and auto_pad not in SAME:
             image.append(reach - before[i] - after[i])
@@ -178,9 +180,9 @@ def transposed_windows(
     return Windows(tuple(image), maps, kernel, step, apart, tuple(before), tuple(after))
 
 
-# -- numpy ---------------------------------------------------------------------------------------------------------------
+# -- numpy -----------------------------------------------------------------------------------------------------------
 def view(x: Array, w: Windows, fill: Any = 0) -> Array:
-    """Every window of `x` [N, C, *image]: a read-only view of shape [N, C, *maps, *kernel] on `x` padded with `fill`."""
+    """Every window of `x` [N, C, *image]: a read-only view [N, C, *maps, *kernel] on `x` padded with `fill`."""
     grow = [(0, 0), (0, 0)]
     keep = [slice(None), slice(None)]
     for n, before, beyond in zip(w.image, w.before, w.beyond, strict=True):
@@ -190,9 +192,11 @@ def view(x: Array, w: Windows, fill: Any = 0) -> Array:
     if any(b or a for b, a in grow):
         exact = np.pad(exact, grow, constant_values=fill)
     space = exact.strides[2:]
-    steps = [a * s for a, s in zip(space, w.strides, strict=True)] + [a * d for a, d in zip(space, w.dilations, strict=True)]
+    steps = [a * s for a, s in zip(space, w.strides, strict=True)] + [
+        a * d for a, d in zip(space, w.dilations, strict=True)
+    ]
     shape = (*exact.shape[:2], *w.maps, *w.kernel)
-    return as_strided(exact, shape, (*exact.strides[:2], *steps), writeable=False)  # type: ignore[call-overload, no-any-return]
+    return as_strided(exact, shape, (*exact.strides[:2], *steps), writeable=False)
 
 
 def add_back(cols: Array, w: Windows) -> Array:
