@@ -7,16 +7,16 @@ Cast that is visible in an exported graph; different kinds are refused. A Python
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from interchange.dims import Dim, DimLike
 from interchange.dtypes import DType, dtype_of, is_float, is_integer, name_of, to_onnx
-from interchange.eager import tensor as _tensor
 from interchange.eager.indexing import getitem
 from interchange.eager.tape import Node
-from interchange.eager.tensor import Tensor, mode, shape_text, to_array, wrap
+from interchange.eager.tensor import Tensor, mode, shape_text, to_array, traces, wrap
 from interchange.errors import OperatorError, user_line
 from interchange.ops.activation import Clip, Exp, Log, Relu, Sigmoid, Softmax, Tanh
 from interchange.ops.arithmetic import (
@@ -30,17 +30,19 @@ from interchange.ops.arithmetic import (
     BitwiseXor,
     Div,
     Equal,
-    Floor,
     Greater,
     GreaterOrEqual,
     Less,
     LessOrEqual,
+    Max,
+    Min,
     Mod,
     Mul,
     Neg,
     Not,
     Or,
     Pow,
+    Round,
     Sqrt,
     Sub,
     Xor,
@@ -48,10 +50,29 @@ from interchange.ops.arithmetic import (
 from interchange.ops.frame import Op, save
 from interchange.ops.linear import MatMul
 from interchange.ops.reduce import ArgMax, ArgMin, ReduceMax, ReduceMean, ReduceMin, ReduceProd, ReduceSum
+from interchange.ops.select import Where
 from interchange.ops.shape import Cast, Expand, Reshape, Squeeze, Transpose, Unsqueeze
 from interchange.ops.shape_tools import has_dims, normalize_axis, reshape_target, scalar_of, shape_tensor
 
 Binary = Callable[[Any, Any], Any]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def located(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose refusals of shapes and axes name it and the user's line, as those of an operator do."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except OperatorError as error:
+            if error.where is None:
+                error.message, error.where = f"{function.__name__}: {error.message}", user_line()
+            raise
+
+    return call
 
 
 # -- two operands -------------------------------------------------------------------------------------------------------
@@ -135,12 +156,12 @@ def common_dtype(a: DType, b: DType) -> DType | None:
     return np.promote_types(a, b) if a.kind == b.kind == "c" else None
 
 
-def _binary(op: Op[Any]) -> tuple[Binary, Binary]:
-    """The operator method and its reflection for a binary operator.
+def _binary(op: Op[Any], general: Binary | None = None) -> tuple[Binary, Binary]:
+    """The operator method and its reflection for a binary operator; `general` takes what the operator does not.
 
     The fast path is written out: it costs a third less than a call of `apply`, and every step of eager code takes it.
     """
-    bound = op.default
+    bound, function = op.default, general or op
     types, kernel, plan = bound.types, bound.kernel, bound.plan
     new, ndarray = object.__new__, np.ndarray
 
@@ -149,7 +170,7 @@ def _binary(op: Op[Any]) -> tuple[Binary, Binary]:
             if not _operand_like(b):
                 return NotImplemented
             b = operand(b, a)
-        if not _tensor.tracing:
+        if not traces.count:
             try:
                 x, y = a._data, b._data
                 if x.dtype is y.dtype or x.dtype == y.dtype:
@@ -162,8 +183,8 @@ def _binary(op: Op[Any]) -> tuple[Binary, Binary]:
                         out._edge = Node(bound, (a._edge, b._edge), save(plan, (a, b), (out,)), 1)
                     return out
             except Exception:  # whatever it was: the general path finds the same fault again and explains it
-                return op(*promote(a, b))
-        return op(*promote(a, b))
+                return function(*promote(a, b))
+        return function(*promote(a, b))
 
     def reflected(b: Tensor, a: Any) -> Tensor:
         if not _operand_like(a):
@@ -208,10 +229,13 @@ def divide(a: Tensor, b: Tensor) -> Tensor:
 
 
 def floor_divide(a: Tensor, b: Tensor) -> Tensor:
-    """The largest whole number not above a / b."""
+    """The largest whole number not above a / b: the exact one, as in Python, not the floor of a rounded quotient."""
     if is_integer(a.dtype):
         return Div(Sub(a, Mod(a, b)), b)
-    return Floor(Div(a, b))
+    quotient = Div(a, b)
+    whole = Round(Div(Sub(a, remainder(a, b)), b))  # a whole number but for its rounding
+    # 0 has the sign of the quotient; where the remainder is not defined (b is 0) the quotient says what it is
+    return Where(Equal(b, 0), quotient, Where(Equal(whole, 0), Mul(quotient, 0), whole))
 
 
 def remainder(a: Tensor, b: Tensor) -> Tensor:
@@ -219,23 +243,51 @@ def remainder(a: Tensor, b: Tensor) -> Tensor:
     if is_integer(a.dtype):
         return Mod(a, b)
     rest = Mod(a, b, fmod=1)
-    from interchange.ops.select import Where
+    negative = b < 0
+    zero = Where(negative, wrap(np.array(-0.0, a.dtype)), wrap(np.array(0.0, a.dtype)))
+    return Where(rest == 0, zero, Where((rest < 0) != negative, rest + b, rest))
 
-    return Where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+
+def power(a: Tensor, b: Tensor) -> Tensor:
+    """a to the power b. Integers of 8, 16 and unsigned ones of 32 and 64 bits go through int64, which wraps as they do."""
+    if is_integer(a.dtype) and a.dtype.name not in ("int32", "int64"):
+        return astype(Pow(astype(a, np.int64), astype(b, np.int64)), a.dtype)
+    return Pow(a, b)
 
 
-def _bitwise(logical: Op, bits: Op) -> Callable[[Tensor, Tensor], Tensor]:
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product; ONNX has none of 8- and 16-bit integers, which go through int32."""
+    if is_integer(a.dtype) and a.dtype.itemsize < 4:
+        return astype(MatMul(astype(a, np.int32), astype(b, np.int32)), a.dtype)
+    return MatMul(a, b)
+
+
+def negative(x: Tensor) -> Tensor:
+    """-x; of unsigned integers modulo 2 to the number of bits."""
+    return Sub(wrap(np.zeros((), x.dtype)), x) if x.dtype.kind == "u" else Neg(x)
+
+
+def bitwise(logical: Op[Any], bits: Op[Any]) -> Callable[[Tensor, Tensor], Tensor]:
+    """One function of bools and of the bits of integers."""
     return lambda a, b: logical(a, b) if a.dtype.kind == "b" else bits(a, b)
 
 
-def _shift(direction: str) -> Callable[[Tensor, Tensor], Tensor]:
-    def shift(a: Tensor, b: Tensor) -> Tensor:
-        if a.dtype.kind == "i":  # ONNX shifts unsigned integers only: multiply, or divide towards minus infinity
-            factor = Cast(Pow(wrap(np.array(2.0)), Cast(b, to=to_onnx(np.dtype(np.float64)))), to=to_onnx(a.dtype))
-            return Mul(a, factor) if direction == "LEFT" else floor_divide(a, factor)
-        return BitShift(a, b, direction=direction)
+def shift_left(a: Tensor, b: Tensor) -> Tensor:
+    """a * 2^b, modulo 2 to the number of bits. b is not negative."""
+    if a.dtype.kind != "i":
+        return BitShift(a, b, direction="LEFT")
+    # older opsets shift unsigned integers only; the bits are the same
+    return astype(BitShift(astype(a, np.uint64), astype(b, np.uint64), direction="LEFT"), a.dtype)
 
-    return shift
+
+def shift_right(a: Tensor, b: Tensor) -> Tensor:
+    """The largest integer not above a / 2^b. b is not negative."""
+    if a.dtype.kind != "i":
+        return BitShift(a, b, direction="RIGHT")
+    below = a < 0  # -1 - x is ~x: shifting zeros into the complement shifts ones into a negative number
+    bits = BitShift(astype(Where(below, -1 - a, a), np.uint64), astype(b, np.uint64), direction="RIGHT")
+    shifted = astype(bits, a.dtype)
+    return Where(below, -1 - shifted, shifted)
 
 
 # -- one operand, and methods ---------------------------------------------------------------------------------------------
@@ -249,6 +301,7 @@ def _sizes(args: Sequence[Any]) -> tuple[DimLike, ...]:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else tuple(args)
 
 
+@located
 def reshape(x: Tensor, *shape: Any) -> Tensor:
     """The elements in another shape; one size may be -1."""
     return Reshape(x, reshape_target(x.shape, _sizes(shape)), allowzero=int(0 in _plain_ints(_sizes(shape))))
@@ -258,6 +311,7 @@ def _plain_ints(shape: Sequence[DimLike]) -> list[int]:
     return [] if has_dims(tuple(shape)) else [int(d) for d in shape]
 
 
+@located
 def flatten(x: Tensor, start: int = 0, end: int = -1) -> Tensor:
     """The axes start to end (inclusive) joined into one."""
     from interchange.dims import product
@@ -269,6 +323,7 @@ def flatten(x: Tensor, start: int = 0, end: int = -1) -> Tensor:
     return reshape(x, (*x.shape[:start], product(x.shape[start : end + 1]), *x.shape[end + 1 :]))
 
 
+@located
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """The axes in another order; reversed without arguments."""
     order = _sizes(axes)
@@ -297,17 +352,54 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     return Expand(x, shape_tensor(full))
 
 
-def _reduction(op: Op[Any]) -> Callable[..., Tensor]:
-    def reduce(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+def accumulated(x: Tensor, dtype: Any = None) -> Tensor:
+    """`x` in the dtype that its sum and product have: `dtype`, else for integers and bools the widest of their kind."""
+    if dtype is not None:
+        return astype(x, dtype)
+    if x.dtype.kind == "u":
+        return astype(x, np.uint64)
+    return astype(x, np.int64) if x.dtype.kind in "ib" else x
+
+
+def _reduction(op: Op[Any], prepare: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def reduce(x: Tensor, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Tensor:
+        x = prepare(x) if dtype is None else prepare(x, dtype)
         axes = _axis_list(axis)
         if axes is None:
             return op(x, keepdims=int(keepdims))
-        return op(x, axes, keepdims=int(keepdims), noop_with_empty_axes=1)
+        return op(x, axes, keepdims=int(keepdims)) if axes else x  # over no axes there is nothing to reduce
 
     reduce.__doc__ = f"{op.__doc__} axis: an int, a tuple of ints or None for all."
     return reduce
 
 
+def _floating(x: Tensor) -> Tensor:
+    """A mean of integers is no integer: refused, as / is."""
+    if is_integer(x.dtype) or x.dtype.kind == "b":
+        raise OperatorError(
+            "IX116",
+            "a mean of integers would lose the fraction or change the dtype",
+            where=user_line(),
+            found=f"{name_of(x.dtype)}{shape_text(x.shape)}",
+            expected="a floating-point dtype",
+            fix="convert it first: .astype('float32')",
+        )
+    return x
+
+
+def _extreme(op: Op[Any]) -> Callable[..., Tensor]:
+    reduce = _reduction(op, lambda x: x)
+
+    def extreme(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        if x.dtype.name in ("int16", "uint16"):  # ONNX has no reductions of these
+            return astype(reduce(astype(x, np.int32), axis, keepdims=keepdims), x.dtype)
+        return reduce(x, axis, keepdims=keepdims)
+
+    extreme.__doc__ = reduce.__doc__
+    return extreme
+
+
+@located
 def var(x: Tensor, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance: the mean square distance from the mean, divided by n - correction."""
     from interchange.dims import product
@@ -317,10 +409,14 @@ def var(x: Tensor, axis: Any = None, *, correction: float = 0.0, keepdims: bool 
     if not correction:
         return mean(squares, axis, keepdims=keepdims)
     over = range(len(x.shape)) if axis is None else [normalize_axis(a, len(x.shape)) for a in _axis_list(axis) or ()]
-    count = scalar_of(product([x.shape[i] for i in over]), x.dtype)
-    return sum_(squares, axis, keepdims=keepdims) / (count - correction)
+    count = product([x.shape[i] for i in over])
+    total = sum_(squares, axis, keepdims=keepdims)
+    if isinstance(count, int):  # of no more elements than are corrected for: NaN, or inf, as in NumPy
+        return total / max(0.0, count - correction)
+    return total / Relu(scalar_of(count, x.dtype) - correction)
 
 
+@located
 def std(x: Tensor, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The standard deviation: the square root of `var`."""
     return Sqrt(var(x, axis, correction=correction, keepdims=keepdims))
@@ -340,8 +436,9 @@ def _truth(op: Op[Any], x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     # ReduceMin/Max of bool came with opset 20 and have no kernel in the runtime: int32 serves every opset
     ones = astype(x != 0 if x.dtype.kind != "b" else x, np.int32)
     axes = _axis_list(axis)
-    found = op(ones, keepdims=int(keepdims)) if axes is None else op(ones, axes, keepdims=int(keepdims), noop_with_empty_axes=1)
-    return found > 0
+    if axes is None:
+        return op(ones, keepdims=int(keepdims)) > 0
+    return (op(ones, axes, keepdims=int(keepdims)) if axes else ones) > 0
 
 
 def _position(op: Op[Any]) -> Callable[..., Tensor]:
@@ -356,9 +453,51 @@ def _position(op: Op[Any]) -> Callable[..., Tensor]:
 
 
 def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Elements below min become min, above max become max."""
+    """Elements below min become min, above max become max. The bounds are numbers, or tensors that broadcast."""
     bounds = [None if b is None else b if isinstance(b, Tensor) else operand(b, x) for b in (min, max)]
-    return Clip(x, *bounds)
+    for i, bound in enumerate(bounds):
+        if bound is not None:
+            x, bounds[i] = promote(x, bound)
+    low, high = (b if b is None else astype(b, x.dtype) for b in bounds)
+    if all(b is None or not b.shape for b in (low, high)):
+        return Clip(x, low, high)
+    above = x if low is None else Max(x, low)
+    return above if high is None else Min(above, high)
+
+
+def _immutable(x: Tensor, key: Any, value: Any) -> None:
+    raise OperatorError(
+        "IX118",
+        "a tensor is immutable",
+        where=user_line(),
+        found="an assignment to an index of a tensor",
+        expected="a new tensor made of this one",
+        fix="choose with where(mask, new, old), join parts with concat, or replace a Variable's value by .assign(...)",
+    )
+
+
+def _namespace(x: Tensor, *, api_version: str | None = None) -> Any:
+    """The Array API namespace, `interchange.eager`. Raises OperatorError IX119 for a version of the standard it is not."""
+    import interchange.eager
+
+    if api_version is not None and api_version not in interchange.eager.ARRAY_API_VERSIONS:
+        raise OperatorError(
+            "IX119",
+            f"the namespace is not of the Array API {api_version}",
+            where=user_line(),
+            found=repr(api_version),
+            expected=", ".join(interchange.eager.ARRAY_API_VERSIONS),
+            fix="leave api_version out",
+        )
+    return interchange.eager
+
+
+def _to_device(x: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    """The tensor itself: there is one device, ``"cpu"``."""
+    from interchange.eager.array_api.arguments import check_device
+
+    check_device(device)
+    return x
 
 
 def _transposed(x: Tensor) -> Tensor:
@@ -379,8 +518,9 @@ def _matrix_transposed(x: Tensor) -> Tensor:
     return Transpose(x, perm=(*range(n - 2), n - 1, n - 2))
 
 
-sum_, mean, prod = _reduction(ReduceSum), _reduction(ReduceMean), _reduction(ReduceProd)
-max_, min_ = _reduction(ReduceMax), _reduction(ReduceMin)
+sum_, prod = _reduction(ReduceSum, accumulated), _reduction(ReduceProd, accumulated)
+mean = _reduction(ReduceMean, _floating)
+max_, min_ = _extreme(ReduceMax), _extreme(ReduceMin)
 argmax, argmin = _position(ArgMax), _position(ArgMin)
 
 
@@ -393,31 +533,42 @@ def _install() -> None:
         "truediv": _composed(divide),
         "floordiv": _composed(floor_divide),
         "mod": _composed(remainder),
-        "pow": _composed(lambda a, b: Pow(a, b)),
-        "matmul": _binary(MatMul),
-        "and": _composed(_bitwise(And, BitwiseAnd)),
-        "or": _composed(_bitwise(Or, BitwiseOr)),
-        "xor": _composed(_bitwise(Xor, BitwiseXor)),
-        "lshift": _composed(_shift("LEFT")),
-        "rshift": _composed(_shift("RIGHT")),
+        "pow": _composed(power),
+        "matmul": _binary(MatMul, matmul),
+        "and": _composed(bitwise(And, BitwiseAnd)),
+        "or": _composed(bitwise(Or, BitwiseOr)),
+        "xor": _composed(bitwise(Xor, BitwiseXor)),
+        "lshift": _composed(shift_left),
+        "rshift": _composed(shift_right),
     }.items():
         setattr(Tensor, f"__{name}__", pair[0])
         setattr(Tensor, f"__r{name}__", pair[1])
-    for name, op in {"lt": Less, "le": LessOrEqual, "gt": Greater, "ge": GreaterOrEqual, "eq": Equal}.items():
+    for name, op in {"lt": Less, "le": LessOrEqual, "gt": Greater, "ge": GreaterOrEqual}.items():
         setattr(Tensor, f"__{name}__", _binary(op)[0])
-    equal = _binary(Equal)[0]
+    elementwise = _binary(Equal)[0]
+
+    def equal(a: Tensor, b: Any) -> Any:
+        # a sequence is compared element by element: Python's fallback would say a silent False
+        if isinstance(b, (list, tuple)) or (isinstance(b, str) and a.dtype == object):
+            b = wrap(to_array(b))
+        return elementwise(a, b)
 
     def not_equal(a: Tensor, b: Any) -> Any:
         same = equal(a, b)
         return same if same is NotImplemented else Not(same)
 
     methods: dict[str, Any] = {
+        "__eq__": equal,
         "__ne__": not_equal,
-        "__neg__": lambda x: Neg(x),
+        "__contains__": lambda x, value: bool(any_(x == value)),
+        "__neg__": negative,
         "__pos__": lambda x: x,
         "__abs__": lambda x: Abs(x),
         "__invert__": lambda x: Not(x) if x.dtype.kind == "b" else BitwiseNot(x),
         "__getitem__": getitem,
+        "__setitem__": _immutable,
+        "__array_namespace__": _namespace,
+        "to_device": _to_device,
         "T": property(_transposed),
         "mT": property(_matrix_transposed),
         "astype": astype,

@@ -39,7 +39,15 @@ class _Mode(threading.local):
 
 
 mode = _Mode()
-tracing = 0  # how many traces are going on, in all threads: while it is 0, dispatch need not look for traced tensors
+
+
+class _Traces:
+    """How many traces are going on, in all threads: while it is 0, dispatch need not look for traced tensors."""
+
+    count = 0
+
+
+traces = _Traces()
 
 
 class no_grad:
@@ -380,6 +388,12 @@ class Variable(Tensor):
         super().__init__(data, dtype, requires_grad=requires_grad)
         self.name = name
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        return _rebuild_variable(type(self), self._data.copy(), isinstance(self._edge, Leaf), self.name)
+
+    def __reduce__(self) -> Any:
+        return _rebuild_variable, (type(self), np.array(self._data), isinstance(self._edge, Leaf), self.name)
+
     def _snapshot(self) -> Tensor:
         now = wrap(self._data)
         now._edge = self._edge
@@ -473,3 +487,7 @@ def _equal_shapes(a: Shape, b: Shape) -> bool:
 
 def _rebuild(cls: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
     return cls(data, requires_grad=requires_grad)
+
+
+def _rebuild_variable(cls: type[Variable], data: Array, requires_grad: bool, name: str | None) -> Variable:
+    return cls(data, requires_grad=requires_grad, name=name)

@@ -17,8 +17,7 @@ import numpy as np
 from interchange import schemas
 from interchange.dims import Condition, Dim, DimLike, Guard, Shape, _Symbol, deciders, hint, undecidable
 from interchange.dtypes import INTEGERS, Array, DType, name_of
-from interchange.eager import tensor as _tensor
-from interchange.eager.tensor import Edge, Parameter, Tensor, Variable, mode, shape_text, wrap
+from interchange.eager.tensor import Edge, Parameter, Tensor, Variable, mode, shape_text, traces, wrap
 from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
 from interchange.graph.tensor import Tensor as Weight
@@ -206,11 +205,11 @@ class Trace:
     def __enter__(self) -> Trace:
         _active.stack.append(self)
         deciders.stack.append(self)
-        _tensor.tracing += 1
+        traces.count += 1
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _tensor.tracing -= 1
+        traces.count -= 1
         deciders.stack.pop()
         _active.stack.pop()
 

@@ -9,10 +9,10 @@ import numpy as np
 from interchange.dims import Shape, same_shape
 from interchange.dtypes import Array
 from interchange.eager.tensor import Tensor, shape_text
-from interchange.ops.arithmetic import Abs, Greater, Less, Max, Min
+from interchange.ops.arithmetic import Abs, Max, Min
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_rules import along, same
-from interchange.ops.shape_tools import broadcast_shapes, refuse, sum_to
+from interchange.ops.shape_tools import broadcast_shapes, ints, refuse, sum_to
 
 
 def _step(condition: Tensor, like: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def Relu(X: Array) -> Array:
 
 @Relu.gradient
 def _(g: Tensor, Y: Tensor) -> Grads:
-    return g * _step(Greater(Y, 0), g)
+    return g * _step(Y > 0, g)
 
 
 @op(shape=same)
@@ -117,7 +117,7 @@ def LeakyRelu(X: Array, *, alpha: float) -> Array:
 
 @LeakyRelu.gradient
 def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
-    return g * (_step(Less(X, 0), g) * (alpha - 1) + 1)
+    return g * (_step(X < 0, g) * (alpha - 1) + 1)
 
 
 @op(shape=same)
@@ -128,7 +128,7 @@ def Elu(X: Array, *, alpha: float) -> Array:
 
 @Elu.gradient
 def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
-    below = _step(Less(X, 0), g)
+    below = _step(X < 0, g)
     return g * (1 - below + below * (alpha * Exp(Min(X, X * 0))))
 
 
@@ -141,7 +141,7 @@ def Selu(X: Array, *, alpha: float, gamma: float) -> Array:
 
 @Selu.gradient
 def _(g: Tensor, X: Tensor, alpha: float, gamma: float) -> Grads:
-    above = _step(Greater(X, 0), g)
+    above = _step(X > 0, g)
     return g * gamma * (above + (1 - above) * (alpha * Exp(Min(X, X * 0))))
 
 
@@ -154,7 +154,7 @@ def Celu(X: Array, *, alpha: float) -> Array:
 
 @Celu.gradient
 def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
-    below = _step(Less(X, 0), g)
+    below = _step(X < 0, g)
     return g * (1 - below + below * Exp(Min(X, X * 0) / alpha))
 
 
@@ -166,7 +166,7 @@ def ThresholdedRelu(X: Array, *, alpha: float) -> Array:
 
 @ThresholdedRelu.gradient
 def _(g: Tensor, X: Tensor, alpha: float) -> Grads:
-    return g * _step(Greater(X, alpha), g)
+    return g * _step(X > alpha, g)
 
 
 @op(shape=same, since=20, runtime=0)
@@ -225,7 +225,7 @@ def HardSigmoid(X: Array, *, alpha: float, beta: float) -> Array:
 
 @HardSigmoid.gradient
 def _(g: Tensor, Y: Tensor, alpha: float) -> Grads:
-    return g * alpha * _step(Greater(Y, 0) & Less(Y, 1), g)
+    return g * alpha * _step((Y > 0) & (Y < 1), g)
 
 
 @op(shape=same)
@@ -236,7 +236,7 @@ def HardSwish(X: Array) -> Array:
 
 @HardSwish.gradient
 def _(g: Tensor, X: Tensor) -> Grads:
-    inside = _step(Greater(X, -3) & Less(X, 3), g)
+    inside = _step((X > -3) & (X < 3), g)
     return g * (inside * (X * (1 / 3) + 0.5) + _step(X >= 3, g))
 
 
@@ -275,7 +275,7 @@ def _(X: Tensor, slope: Tensor) -> Shape:
 
 @PRelu.gradient
 def _(g: Tensor, X: Tensor, slope: Tensor) -> Grads:
-    below = _step(Less(X, 0), g)
+    below = _step(X < 0, g)
     return lambda: g * (1 + below * (slope - 1)), lambda: sum_to(g * below * X, slope.shape)
 
 
@@ -310,13 +310,13 @@ def _(g: Tensor, input: Tensor, min: Tensor | None, max: Tensor | None) -> Grads
 
     def by_min() -> Tensor:
         assert min is not None
-        cut = _step(Less(input, min), g)
+        cut = _step(input < min, g)
         return sum_to(g * (cut if max is None else cut * _step(min <= max, g)), min.shape)
 
     def by_max() -> Tensor:
         assert max is not None
         kept = input if min is None else Max(input, min)
-        return sum_to(g * _step(Greater(kept, max), g), max.shape)
+        return sum_to(g * _step(kept > max, g), max.shape)
 
     return by_input, by_min, by_max
 
@@ -333,7 +333,7 @@ def Softmax(input: Array, *, axis: int) -> Array:
 def _(g: Tensor, output: Tensor, axis: int) -> Grads:
     from interchange.ops.reduce import ReduceSum
 
-    return output * (g - ReduceSum(g * output, [axis]))
+    return output * (g - ReduceSum(g * output, ints(axis)))
 
 
 @op(shape=along, runtime=1 << 7)
@@ -347,4 +347,4 @@ def LogSoftmax(input: Array, *, axis: int) -> Array:
 def _(g: Tensor, output: Tensor, axis: int) -> Grads:
     from interchange.ops.reduce import ReduceSum
 
-    return g - Exp(output) * ReduceSum(g, [axis])
+    return g - Exp(output) * ReduceSum(g, ints(axis))

@@ -31,9 +31,8 @@ import numpy as np
 from interchange import schemas
 from interchange.dims import Shape
 from interchange.dtypes import Array, DType, is_float, name_of
-from interchange.eager import tensor as _tensor
 from interchange.eager.tape import Node
-from interchange.eager.tensor import Leaf, Tensor, mode, shape_text, wrap
+from interchange.eager.tensor import Leaf, Tensor, mode, shape_text, to_array, traces, wrap
 from interchange.errors import InterchangeError, OperatorError, SchemaError, user_line
 from interchange.graph.tensor import Tensor as Weight
 
@@ -335,14 +334,15 @@ def op(
     domain: str = "",
     dtype: Callable[..., Any] | None = None,
     since: int = 1,
-    runtime: int | None = None,
+    runtime: int | Callable[..., int | None] | None = None,
     folds: bool = False,
 ) -> _Define:
     """Define an operator by its kernel: ``@op(shape=same)``.
 
     shape: the shape rule, if one of `shape_rules` fits. dtype: a rule for the dtype of outputs that do not follow from the
     inputs (Cast). since: the oldest version with these semantics; below it the decomposition is used.
-    runtime: let a cached one-node ONNX Runtime session run it from this many elements on.
+    runtime: let a cached one-node ONNX Runtime session run it from this many elements on; a function of the attributes
+    where it depends on them (None: never).
     folds: the kernel also runs on object arrays of sizes, so that arithmetic on shapes stays known in a trace.
     """
 
@@ -359,7 +359,7 @@ def op(
 # -- calling -----------------------------------------------------------------------------------------------------------
 def apply(bound: Bound, inputs: Sequence[Any]) -> Any:
     """Run an operator now: types by one dictionary hit, the kernel, a node for the tape. All else is `_carefully`."""
-    if _tensor.tracing:
+    if traces.count:
         return _carefully(bound, inputs)
     try:
         arrays = [None if t is None else t._data for t in inputs]
@@ -520,7 +520,7 @@ def _as_tensor(x: Any, index: int, bound: Bound, inputs: Sequence[Any]) -> Tenso
                 expected="a number of the tensor's dtype",
                 fix="convert the tensor first: .astype('float32')",
             )
-    return wrap(_tensor.to_array(x, dtype))
+    return wrap(to_array(x, dtype))
 
 
 __all__ = ["TABLE", "Bound", "Grads", "Leaf", "Op", "apply", "op"]
