@@ -317,10 +317,12 @@ def IsInf(X: Array, *, detect_negative: int, detect_positive: int) -> Array:
 # -- bits -------------------------------------------------------------------------------------------------------------
 @op(shape=broadcast)
 def BitShift(X: Array, Y: Array, *, direction: str) -> Array:
-    """X << Y or X >> Y on unsigned integers; a shift by the width or more gives 0."""
+    """X << Y or X >> Y, which fills with the sign; a shift by the width or more leaves only the fill."""
     width = X.dtype.itemsize * 8
-    shifted = X << np.minimum(Y, width - 1) if direction == "LEFT" else X >> np.minimum(Y, width - 1)
-    return np.where(width > Y, shifted, np.zeros((), X.dtype))
+    beyond = (Y < 0) | (width <= Y)
+    by = np.where(beyond, np.zeros((), Y.dtype), Y)
+    fill = np.where(X < 0, -1, 0).astype(X.dtype) if direction == "RIGHT" else np.zeros((), X.dtype)
+    return np.where(beyond, fill, X << by if direction == "LEFT" else X >> by)
 
 
 @op(shape=broadcast, since=18)

@@ -11,7 +11,7 @@ import numpy as np
 
 from interchange.dims import DimLike, dim_max, dim_min, product
 from interchange.dims import Shape as Sizes  # `Shape` is the operator here
-from interchange.dtypes import Array, DType, from_onnx, is_float
+from interchange.dtypes import BY_NAME, Array, DType, from_onnx, is_float
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_rules import same
@@ -53,27 +53,41 @@ def _cast_to(input: Tensor, *, to: int, **rest: object) -> DType:
 def Cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
     """The elements in another dtype: floats to integers towards zero, float8 saturating unless saturate=0."""
     dtype = from_onnx(to)
-    if input.dtype.kind == "O" and dtype != input.dtype:
-        return np.array([float(t) for t in input.reshape(-1)], np.float64).reshape(input.shape).astype(dtype)
-    if dtype is not None and dtype.kind == "O":
-        return np.array([_number_text(v) for v in input.reshape(-1)], object).reshape(input.shape)
-    with np.errstate(invalid="ignore", over="ignore"):
-        return _saturated(input, dtype).astype(dtype) if dtype and saturate else input.astype(dtype)
+    assert dtype is not None
+    return _cast(input, dtype, saturate, round_mode)
 
 
+def _cast(x: Array, dtype: DType, saturate: int, round_mode: str) -> Array:
+    if x.dtype == dtype:
+        return x
+    if dtype.kind == "O":
+        return np.array([str(v.item() if isinstance(v, np.generic) else v) for v in x.reshape(-1)], object).reshape(
+            x.shape
+        )
+    if x.dtype.kind == "O" and dtype.kind != "b":  # strings, or sizes of a trace
+        numbers = [float(v) if is_float(dtype) else int(v) for v in x.reshape(-1)]
+        return np.array(numbers).astype(dtype).reshape(x.shape)
+    if dtype == _E8M0:
+        return _powers_of_two(x, saturate, round_mode)
+    if saturate and dtype.itemsize == 1 and is_float(dtype):
+        largest = float(_finfo(dtype).max)
+        wide = x if is_float(x.dtype) else x.astype(np.float32)
+        return np.where(np.isnan(wide), wide, np.clip(wide, -largest, largest)).astype(dtype)
+    return x.astype(dtype)
+
+
+_E8M0 = BY_NAME["float8e8m0"]
 _finfo: Any = ml_dtypes.finfo
 
 
-def _number_text(value: object) -> str:
-    return str(value.item()) if isinstance(value, np.generic) else str(value)
-
-
-def _saturated(x: Array, dtype: DType) -> Array:
-    """Clip what a float8 cannot hold to its largest value, where the target has no infinity to stand for it."""
-    if dtype.itemsize > 1 or not is_float(dtype) or not is_float(x.dtype):
-        return x
-    largest = float(_finfo(dtype).max)
-    return np.where(np.isnan(x), x, np.clip(x, -largest, largest)).astype(x.dtype)
+def _powers_of_two(x: Array, saturate: int, round_mode: str) -> Array:
+    """In float8e8m0, which holds 2^-127 to 2^127 only; ONNX rounds up unless told otherwise."""
+    wide = x.astype(np.float64)
+    mantissa, exponent = np.frexp(wide)  # mantissa in [0.5, 1)
+    power = exponent - 1 + {"up": mantissa > 0.5, "nearest": mantissa >= 0.75, "down": mantissa > 1}[round_mode]
+    power = np.where(wide == 0, -128, np.where(np.isinf(wide), 128, power))
+    none = np.isnan(wide) | (wide < 0) | ((abs(power) > 127) & (not saturate))
+    return np.where(none, np.nan, np.ldexp(1.0, np.clip(power, -127, 127))).astype(_E8M0)
 
 
 @Cast.gradient
@@ -84,7 +98,7 @@ def _(g: Tensor, input: Tensor) -> Grads:
 @op(dtype=lambda input, target_type, **_: target_type.dtype, shape=same)
 def CastLike(input: Array, target_type: Array, *, saturate: int = 1, round_mode: str = "up") -> Array:
     """The elements in the dtype of the second input."""
-    return input.astype(target_type.dtype)
+    return _cast(input, target_type.dtype, saturate, round_mode)
 
 
 @CastLike.gradient
