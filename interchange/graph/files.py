@@ -74,6 +74,18 @@ def load(
                 raise
 
 
+def read(source: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, dict[int, memoryview], Path | None]:
+    """(the model as it is written, the raw data left out of it, the folder of its data files); nothing is checked.
+
+    The raw data of large initializers of the main graph stays in the file: windows into it, by position of the
+    initializer. `proto.from_proto` takes both. Raises FileError IX301 (nothing there), IX302 (not an ONNX model).
+    """
+    if isinstance(source, bytes):
+        return *_read_proto(memoryview(source), "the bytes"), None
+    path = Path(source)
+    return *_read_proto(_open(path)[0], str(path)), path.parent
+
+
 def _open(path: Path) -> tuple[memoryview, tuple[int, int]]:
     """(content, identity of the file)."""
     try:

@@ -1,0 +1,127 @@
+"""What a check says: findings, all of them, each with its place and what to do; as text, as data, as an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from interchange.errors import CheckError, printable
+
+Severity = Literal["error", "warning", "note"]
+_ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2}
+_COLOR: dict[str, str] = {"error": "31", "warning": "33", "note": "36"}
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place of a finding. What does not apply is empty.
+
+    graph: the path of the graph, ``main / 'loop'.body``.  node, op: the node's name (or its number) and operator.
+    value: the value concerned.  line, module: the user's line and module, as the exporter noted them at the node.
+    """
+
+    file: str = ""
+    graph: str = ""
+    node: str = ""
+    op: str = ""
+    value: str = ""
+    line: str = ""
+    module: str = ""
+
+    def __str__(self) -> str:
+        node = f"node {self.node} ({self.op})" if self.node else ""
+        parts = [node, f"value {self.value!r}" if self.value else "", f"module {self.module}" if self.module else ""]
+        parts += [self.line, self.graph and f"in {self.graph}", self.file]
+        return ", ".join(p for p in parts if p)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong (error), doubtful (warning), or worth knowing (note).
+
+    code: stable, ``IX506``.  message: one sentence.  found, expected: both sides.  why: what comes of it.  fix: what to
+    do.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    where: Where = field(default_factory=Where)
+    found: str = ""
+    expected: str = ""
+    why: str = ""
+    fix: str = ""
+
+    def text(self, color: bool = False) -> str:
+        """The finding for a reader."""
+        head = f"{self.severity} {self.code}"
+        head = f"\033[1;{_COLOR[self.severity]}m{head}\033[0m" if color else head
+        keys = ("where", "found", "expected", "why", "fix")
+        lines = [f"  {k + ':':<10}{value}" for k in keys if (value := str(getattr(self, k)))]
+        return "\n".join([f"{head}: {printable(self.message)}", *map(printable, lines)])
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings of one model, errors first.
+
+    file: what was checked.  facts: what the check knows about the model (opsets, nodes), for a reader.
+    """
+
+    file: str
+    findings: tuple[Finding, ...] = ()
+    facts: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not self.errors
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings which make the model wrong."""
+        return tuple(f for f in self.findings if f.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings which make it doubtful."""
+        return tuple(f for f in self.findings if f.severity == "warning")
+
+    def text(self, color: bool = False) -> str:
+        """The findings for a reader, with a line that sums up."""
+        counts = [(len(self.errors), "error"), (len(self.warnings), "warning")]
+        counts.append((len(self.findings) - sum(n for n, _ in counts), "note"))
+        told = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts if n)
+        summary = f"{self.file}: {told or 'nothing found'}{f' ({self.facts})' if self.facts else ''}"
+        return "\n".join([*(f.text(color) for f in self.findings), printable(summary)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data, for ``--json``."""
+        return {"file": self.file, "ok": self.ok, "facts": self.facts, "findings": [asdict(f) for f in self.findings]}
+
+    def raise_if_errors(self) -> None:
+        """Raise CheckError with the first error's code, place and fix; it names the others too."""
+        if self.ok:
+            return
+        first, *others = self.errors
+        message = first.message
+        if others:
+            codes = ", ".join(dict.fromkeys(f.code for f in others))
+            message += f" (and {len(others)} more error{'s' if len(others) > 1 else ''}: {codes})"
+        error = CheckError(
+            first.code,
+            message,
+            where=str(first.where) or None,
+            found=first.found or None,
+            expected=first.expected or None,
+            fix=first.fix or None,
+        )
+        for other in others[:20]:
+            error.add_note(other.text())
+        raise error
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, otherwise as found; the same finding once."""
+    return tuple(sorted(dict.fromkeys(findings), key=lambda f: _ORDER[f.severity]))

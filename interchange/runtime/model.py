@@ -1,0 +1,248 @@
+"""A model in production: loaded safely, its inputs validated, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interchange.dims import Dim, Guard, evaluate, symbols
+from interchange.dtypes import Array
+from interchange.errors import UsageError
+from interchange.graph import files
+from interchange.graph.core import ModelIR
+from interchange.graph.proto import from_proto
+from interchange.runtime.errors import LoadError
+from interchange.runtime.explain import load_error, places_of, run_error
+from interchange.runtime.inputs import Inputs
+from interchange.runtime.signature import Bounds, ValueSpec, names_of, read_signature
+from interchange.runtime.values import from_ort, is_native, to_ort
+
+if TYPE_CHECKING:
+    import onnx
+
+    from interchange.runtime.runner import Runner
+
+_BY_PATH_ABOVE = 1 << 26  # bytes; larger models are read by the runtime itself, smaller ones are handed over
+PROVIDERS = ("CPUExecutionProvider",)
+
+
+def load(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    check: bool = True,
+    threads: int | None = None,
+    warm_up: bool = False,
+    optimize: bool = True,
+    allow_unranked: bool = False,
+    trust_links: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Model:
+    """Load a model file (or its bytes) into the runtime, on the CPU.
+
+    check: look for everything that is wrong with the model first, and refuse it with all of it.
+    threads: how many threads one call may use; None leaves it to the runtime (one for each core), 1 starts none.
+    warm_up: run it once, so that the first real call is not slower (`Model.warm_up`).
+    optimize: let the runtime fuse and reorder nodes.  allow_unranked: accept inputs without a declared number of axes;
+    the runtime may end the whole process when it is fed a rank it does not expect.
+    trust_links: see `interchange.graph.external.Folder`.  options: session entries of the runtime, by its own names.
+
+    Raises FileError (not a model, its data files), CheckError with the first finding's code, LoadError IX620 to IX624.
+    """
+    if check:
+        from interchange.checker import check as find
+
+        find(source).raise_if_errors()
+    proto, windows, folder = files.read(source)
+    ir = from_proto(proto, folder, windows=windows, trust_links=trust_links)
+    where = "the bytes" if isinstance(source, bytes) else str(source)
+    unranked = [v.name for v in ir.graph.inputs if v.dtype is not None and v.shape is None]
+    if unranked and not allow_unranked:
+        raise LoadError(
+            "IX625",
+            "an input has no declared number of axes",
+            where=where,
+            found=f"input {', '.join(unranked)} without a shape",
+            expected="a shape, its sizes may be open",
+            fix="declare the shape in the file, or load with allow_unranked=True if you know that what you feed fits",
+        )
+    by_path = any(t.external_data for t in _initializers(proto.graph))
+    session = _session(source, ir, where, by_path, threads, optimize, options or {})
+    model = Model(source, ir, session)
+    if warm_up:
+        model.warm_up()
+    return model
+
+
+def _session(
+    source: str | os.PathLike[str] | bytes,
+    ir: ModelIR,
+    where: str,
+    by_path: bool,
+    threads: int | None,
+    optimize: bool,
+    options: Mapping[str, str],
+) -> Any:
+    import onnxruntime as ort
+
+    if threads is not None and threads < 1:
+        raise UsageError(
+            "IX820",
+            "a model needs a thread to run",
+            found=f"threads={threads}",
+            expected="1 or more, or None",
+            fix="write threads=1",
+        )
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 4  # what goes wrong is raised, and raised once
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+    levels = ort.GraphOptimizationLevel
+    settings.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    try:
+        for key, value in options.items():
+            settings.add_session_config_entry(key, value)
+        if not isinstance(source, bytes):
+            by_path = by_path or os.path.getsize(source) > _BY_PATH_ABOVE
+            source = os.fspath(source) if by_path else Path(source).read_bytes()
+        return ort.InferenceSession(source, settings, providers=list(PROVIDERS))
+    except Exception as error:  # the runtime's exceptions share no other base
+        raise load_error(error, ir, where) from error
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _initializers(inner)
+
+
+class Model:
+    """A loaded model. Any number of threads may call `run` at once.
+
+    inputs, outputs: name -> `ValueSpec`, in signature order.  state: an input that keeps state (of a training step, a
+    train-mode export) -> the output with its next value.  dims: the admissible (min, max) of each named size.
+    guards: conditions on sizes, enforced.  opsets: domain -> version.  metadata: the file's own key-value texts.
+    evidence: the parity report of the export, as plain data, or None.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | bytes, ir: ModelIR, session: Any) -> None:
+        """Made by `load`."""
+        signature = read_signature(ir)
+        self.inputs: dict[str, ValueSpec] = signature.inputs
+        self.outputs: dict[str, ValueSpec] = signature.outputs
+        self.state: dict[str, str] = signature.state
+        self.dims: Bounds = signature.dims
+        self.guards: tuple[Guard, ...] = signature.guards
+        self.evidence: dict[str, Any] | None = signature.evidence
+        self.metadata: dict[str, str] = dict(ir.metadata)
+        self.opsets: dict[str, int] = dict(ir.opsets)
+        self.ir_version, self.doc, self.name = ir.ir_version, ir.doc, ir.graph.name
+        self._source, self._session = source, session
+        self._inputs = Inputs(signature)
+        self._places = places_of(ir)
+        tensors = [s for s in (*self.inputs.values(), *self.outputs.values()) if s.kind == "tensor"]
+        self._native = all(is_native(s.dtype) for s in tensors)
+        self._names = list(self.outputs)
+
+    def run(self, *args: Any, outputs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Compute the outputs: a dict from name to array, in signature order.
+
+        Inputs come by position, by name, or as one mapping from name to value (needed for an input named "outputs").
+        A value is a numpy array, anything that numpy reads without a copy (``__array__``, DLPack), or Python numbers
+        in nested lists. A dtype is never changed silently; Python numbers take the input's. State inputs may be left
+        out: the file's values are used then.
+        outputs: names of the ones wanted; the others may not be computed.
+
+        Raises InputsError, with all problems at once: IX601 an input is missing, IX602 no input of that name, IX603
+        another dtype, IX604 another shape, IX605 sizes that disagree, IX606 a size out of bounds, IX607 a guard,
+        IX608 no array, IX610 too many; UsageError IX821 no output of that name; RunError IX611.
+        """
+        feeds = self._inputs.prepare(args, kwargs)
+        names = self._names if outputs is None else self._wanted(outputs)
+        try:
+            if self._native:
+                found = self._session.run(names, feeds)
+            else:
+                values = {n: to_ort(v) for n, v in feeds.items()}
+                found = [from_ort(v) for v in self._session.run_with_ort_values(names, values)]
+        except Exception as error:  # the runtime's exceptions share no other base
+            raise run_error(error, self._places, feeds.items()) from error
+        return dict(zip(names, found, strict=True))
+
+    def _wanted(self, names: Sequence[str]) -> list[str]:
+        names = [names] if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in self.outputs:
+                close = get_close_matches(str(name), self._names, 1)
+                raise UsageError(
+                    "IX821",
+                    f"the model has no output {name!r}",
+                    found=repr(name),
+                    expected=names_of(self.outputs.values()),
+                    fix=f"did you mean {close[0]}?" if close else "use the names of the model's outputs",
+                )
+        return names
+
+    def bind(self, *args: Any, **kwargs: Any) -> Runner:
+        """A `Runner` for inputs of these shapes: fixed buffers, for many calls of one small model."""
+        from interchange.runtime.runner import Runner
+
+        return Runner(self, self._inputs.prepare(args, kwargs))
+
+    def warm_up(self, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Run once on zeros, at `sizes` (name -> value; the rest: the least admissible). Returns the sizes used.
+
+        Raises UsageError IX822 when none are found that satisfy the guards: name them then.
+        """
+        chosen = self._some_sizes(sizes or {})
+        self.run(self.zeros(chosen))
+        return chosen
+
+    def zeros(self, sizes: Mapping[str, int]) -> dict[str, Array]:
+        """Zeros (or empty texts) for each input that must be given, at these sizes."""
+        arrays: dict[str, Array] = {}
+        for spec in self.inputs.values():
+            if not spec.optional and spec.kind == "tensor":
+                shape = tuple(evaluate(d, sizes) for d in spec.shape)
+                arrays[spec.name] = np.full(shape, "", object) if spec.dtype == object else np.zeros(shape, spec.dtype)
+        return arrays
+
+    def _some_sizes(self, given: Mapping[str, int]) -> dict[str, int]:
+        free = [n for n in self.dims if n not in given]
+        low = [max(self.dims[n][0], 1) for n in free]
+        steps = itertools.product(range(65 if len(free) < 2 else 9), repeat=len(free))
+        for offsets in itertools.islice(steps, 10_000):
+            sizes = {**given, **{n: base + k for n, base, k in zip(free, low, offsets, strict=True)}}
+            if self._admits(sizes):
+                return sizes
+        raise UsageError(
+            "IX822",
+            "no small sizes were found at which the model may run",
+            found="; ".join(str(g.condition) for g in self.guards) or "no guards",
+            expected=f"a value for each of {', '.join(self.dims)}",
+            fix=f"name them: warm_up({{{', '.join(f'{n!r}: ...' for n in self.dims)}}})",
+        )
+
+    def _admits(self, sizes: Mapping[str, int]) -> bool:
+        for name, size in sizes.items():
+            low, high = self.dims.get(name, (0, None))
+            if size < low or (high is not None and size > high):
+                return False
+        inside = (g.condition for g in self.guards if symbols(g.condition.expr).keys() <= sizes.keys())
+        dims = (d for s in self.inputs.values() for d in s.shape if isinstance(d, Dim))
+        return all(c.at(sizes) for c in inside) and all(evaluate(d, sizes) >= 0 for d in dims)
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the model, unchanged, to a file; returns the files written. Raises FileError."""
+        return files.save(files.load(self._source), path)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(str(s) for s in self.inputs.values() if not s.optional)
+        return f"<Model {self.name!r}: ({inputs}) -> ({', '.join(map(str, self.outputs.values()))})>"

@@ -1,0 +1,170 @@
+"""What a model takes and gives, as its file says: names, dtypes, shapes, bounds of sizes, guards, state."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from interchange.dims import Dim, Guard, Shape, parse_dim
+from interchange.dtypes import DType, name_of
+from interchange.errors import InterchangeError
+from interchange.graph.core import ModelIR, Value
+from interchange.runtime.errors import LoadError
+
+Bounds = dict[str, tuple[int, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSpec:
+    """One input or output. ``str()`` is its line in the shape language: ``x: float32[batch, 3]``.
+
+    optional: an input with a default (an initializer of the same name); it may be left out.
+    kind: ``tensor``, or ONNX's text for another type, ``seq(tensor(float))``; such values are passed on as they are.
+    ranked: False when the file does not say how many axes it has; `shape` is () then.
+    """
+
+    name: str
+    dtype: DType
+    shape: Shape
+    optional: bool = False
+    kind: str = "tensor"
+    ranked: bool = True
+
+    def __str__(self) -> str:
+        if self.kind != "tensor":
+            return f"{self.name}: {self.kind}"
+        dims = f"[{', '.join(map(str, self.shape))}]" if self.ranked else ""
+        return f"{self.name}: {name_of(self.dtype)}{dims}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """All of it. dims: the admissible (min, max) of each named size.  state: updated input -> output with its new value."""
+
+    inputs: dict[str, ValueSpec]
+    outputs: dict[str, ValueSpec]
+    dims: Bounds = field(default_factory=dict)
+    guards: tuple[Guard, ...] = ()
+    state: dict[str, str] = field(default_factory=dict)
+    evidence: dict[str, Any] | None = None
+
+
+def read_signature(model: ModelIR) -> Signature:
+    """The signature of a model. Raises LoadError IX624 for metadata of ours that cannot be read."""
+    try:
+        bounds = {str(n): (int(low), _upper(high)) for n, (low, high) in _json(model, "dims", {}).items()}
+        guards = tuple(Guard.from_dict(g) for g in _json(model, "guards", []))
+        state = {str(e["name"]): str(e["output"]) for e in _json(model, "state", [])}
+        evidence = _json(model, "evidence", None)
+        names = _Names(bounds)
+    except (ValueError, TypeError, KeyError, AttributeError, InterchangeError) as error:
+        raise LoadError(
+            "IX624",
+            "the metadata that interchange wrote into the model is damaged",
+            where="metadata_props",
+            found=f"{type(error).__name__}: {error}",
+            expected="interchange.guards, .dims, .state and .evidence as the exporter writes them",
+            fix="export the model again, or remove the entries if the sizes of its inputs need no guarding",
+        ) from None
+    defaults = model.graph.initializers
+    inputs = {v.name: names.spec(v, optional=v.name in defaults) for v in model.graph.inputs}
+    outputs = {v.name: names.spec(v) for v in model.graph.outputs}
+    dims = {n: bounds.get(n, (0, None)) for n in names.used}
+    return Signature(inputs, outputs, dims, guards, state, evidence)
+
+
+def _json(model: ModelIR, key: str, default: Any) -> Any:
+    text = model.metadata.get(f"interchange.{key}")
+    return default if text is None else json.loads(text)
+
+
+def _upper(high: Any) -> int | None:
+    return None if high is None else int(high)
+
+
+class _Names:
+    """Turns the file's dimension texts into sizes; what is no name or expression becomes a name of its own."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.known = {n: Dim(n, min=low, max=high) for n, (low, high) in bounds.items()}
+        self.used: dict[str, None] = dict.fromkeys(bounds)
+        self._words: dict[str, str] = {}  # a text of the file that cannot be parsed -> the name it got
+
+    def spec(self, value: Value, optional: bool = False) -> ValueSpec:
+        if value.dtype is None:
+            return ValueSpec(value.name, np.dtype(object), (), optional, _kind(value), ranked=False)
+        if value.shape is None:
+            return ValueSpec(value.name, value.dtype, (), optional, ranked=False)
+        shape = tuple(self._dim(d, value.name, axis) for axis, d in enumerate(value.shape))
+        return ValueSpec(value.name, value.dtype, shape, optional)
+
+    def _dim(self, text: int | str | None, owner: str, axis: int) -> int | Dim:
+        if isinstance(text, int):
+            return text
+        if not text:
+            return self._symbol(self._word(f"{owner}_{axis}"))
+        if text.isidentifier():
+            return self._symbol(text)
+        try:
+            names = re.findall(r"[^\W\d]\w*", text)
+            for name in names:
+                self._symbol(name)
+            return parse_dim(text, self.known)
+        except InterchangeError:
+            return self._symbol(self._word(text))
+
+    def _symbol(self, name: str) -> Dim:
+        self.used[name] = None
+        return self.known.setdefault(name, Dim(name, min=0))
+
+    def _word(self, text: str) -> str:
+        """A name for a text that is none: the same for the same text, another for another."""
+        if text not in self._words:
+            word = re.sub(r"\W+", "_", text).strip("_") or "size"
+            word = f"_{word}" if word[0].isdigit() else word
+            number, name = 0, word
+            while name in self.used or name in self._words.values():
+                number += 1
+                name = f"{word}_{number}"
+            self._words[text] = name
+        return self._words[text]
+
+
+def _kind(value: Value) -> str:
+    """ONNX's text for a type that is no tensor."""
+    if not value.type_proto:
+        return "untyped"
+    import onnx
+
+    proto = onnx.TypeProto()
+    proto.ParseFromString(value.type_proto)
+    return _type_text(proto)
+
+
+def _type_text(proto: Any) -> str:
+    which = proto.WhichOneof("value") or "untyped"
+    if which in ("tensor_type", "sparse_tensor_type"):
+        from interchange.dtypes import from_onnx
+
+        dtype = from_onnx(getattr(proto, which).elem_type)
+        inner = "undefined" if dtype is None else name_of(dtype)
+        return f"{which.removesuffix('_type')}({inner})"
+    if which == "map_type":
+        from interchange.dtypes import from_onnx
+
+        key = from_onnx(proto.map_type.key_type)
+        return f"map({'undefined' if key is None else name_of(key)}, {_type_text(proto.map_type.value_type)})"
+    if which in ("sequence_type", "optional_type"):
+        inner = _type_text(getattr(proto, which).elem_type)
+        return f"{'seq' if which == 'sequence_type' else 'optional'}({inner})"
+    return which
+
+
+def names_of(specs: Iterable[ValueSpec]) -> str:
+    """The names of inputs or outputs, for messages."""
+    return ", ".join(s.name for s in specs) or "none"
