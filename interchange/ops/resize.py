@@ -85,7 +85,7 @@ def _positions(size: int, out: int, scale: float, roi: tuple[float, float], how:
     if how == "align_corners":
         at = x * np.float32(size - 1) / np.float32(out - 1) if out > 1 else x
     elif how == "asymmetric":
-        at = x / s
+        at = x / s if s == scale else x / np.float64(scale)  # a ratio of sizes is not rounded first
     elif how == "tf_crop_and_resize":
         start, end, last = np.float32(roi[0]), np.float32(roi[1]), np.float32(size - 1)
         step = (end - start) * last / np.float32(out - 1) if out > 1 else np.float32(0)
@@ -119,8 +119,9 @@ def _filtered(size: int, at: Array, scale: float, mode: str, antialias: int, a: 
     index = low[:, None] + np.arange(math.ceil(2 * reach) + 2)
     distance = np.abs(index - at[:, None]) * shrink
     weights = np.maximum(1 - distance, 0) if mode == "linear" else _cubic(distance, a)
-    if exclude_outside or antialias:
+    if exclude_outside:
         weights = np.where((index < 0) | (index >= size), 0, weights)
+    if exclude_outside or antialias:
         total = weights.sum(1, keepdims=True)
         weights = weights / np.where(total == 0, 1, total)
     matrix = np.zeros((len(at), size))
@@ -186,10 +187,12 @@ def _scaled(size: DimLike, scale: float) -> DimLike:
     return size * exact.numerator // exact.denominator
 
 
-def _changed(plan: list[Axis], coordinates: str) -> list[Axis]:
-    """The axes along which something happens."""
-    crops = coordinates == "tf_crop_and_resize"
-    return [a for a in plan if not same(a.size, a.out) or (a.scale or 1.0) != 1.0 or (crops and a.roi != (0.0, 1.0))]
+def _changed(plan: list[Axis]) -> list[Axis]:
+    """The axes along which something happens. As in ONNX Runtime, nothing does where the scale is 1 (also with a roi), and
+    nothing at all where every size stays."""
+    if all(same(a.size, a.out) for a in plan):
+        return []
+    return [a for a in plan if (a.scale != 1.0 if a.scale is not None else not same(a.size, a.out))]
 
 
 @op(runtime=0)
@@ -220,7 +223,7 @@ def Resize(
     }
     given = [None if a is None else a.tolist() for a in (roi, scales, sizes)]
     y = X if mode == "nearest" else X.astype(np.float64)
-    for a in _changed(_plan(X.shape, *given, axes, keep_aspect_ratio_policy), coordinate_transformation_mode):
+    for a in _changed(_plan(X.shape, *given, axes, keep_aspect_ratio_policy)):
         y = _along(y, a.matrix(how), a.axis, mode, extrapolation_value)
     if X.dtype.kind in "iu" and mode != "nearest":
         limits = np.iinfo(X.dtype)
@@ -293,7 +296,7 @@ def _(
         "exclude_outside": exclude_outside,
     }
     plan = _plan(X_shape, *_given(roi, scales, sizes), axes, keep_aspect_ratio_policy)
-    plan = _changed(plan, coordinate_transformation_mode)
+    plan = _changed(plan)
     factors = _repeats(plan, len(X_shape), how)
     if factors is not None:
         return block_sum(g, factors), None, None, None
@@ -368,7 +371,7 @@ def _(
         return Resize(X, full, None, shape_tensor(wanted), extrapolation_value=extrapolation_value, **how)  # type: ignore[no-any-return]
     if how["coordinate_transformation_mode"] == "tf_crop_and_resize":
         raise refuse("tf_crop_and_resize with antialias or an aspect-ratio policy", expected="one of them alone")
-    for a in _changed(plan, how["coordinate_transformation_mode"]):
+    for a in _changed(plan):
         X = apply_along(X, transpose_last(_matrix(a, how, X)), a.axis)
     return X
 

@@ -42,7 +42,7 @@ def with_session(bound: Bound, kernel: Run, threshold: int) -> Run:
             shapes_of(bound, [None if a is None else wrap(a) for a in arrays])
         if len(by_shape) > _MANY:
             by_shape.clear()
-        key = tuple([None if a is None else (a.dtype, a.ndim) for a in arrays])
+        key = tuple([None if a is None else (a.dtype, _dims(a)) for a in arrays])
         if key not in by_rank:
             by_rank[key] = _make(bound, arrays)
         return by_rank[key]
@@ -66,6 +66,11 @@ def with_session(bound: Bound, kernel: Run, threshold: int) -> Run:
     return run
 
 
+def _dims(a: Array) -> tuple[int | str, ...]:
+    """The dimensions a session is made for: any, but for a list of sizes, whose length ONNX's shape inference asks for."""
+    return a.shape if a.ndim == 1 and a.dtype == np.int64 else tuple(map(str, range(a.ndim)))
+
+
 def _make(bound: Bound, arrays: tuple[Array | None, ...]) -> Run | None:
     """A session for inputs like these, as a function; None where the runtime has no kernel."""
     given = [a for a in arrays if a is not None]
@@ -80,7 +85,7 @@ def _make(bound: Bound, arrays: tuple[Array | None, ...]) -> Run | None:
 
     op = bound.op
     inputs = [
-        None if a is None else Value(f"x{i}", a.dtype, tuple(f"d{i}_{k}" for k in range(a.ndim)))
+        None if a is None else Value(f"x{i}", a.dtype, tuple(f"d{i}_{d}" if isinstance(d, str) else d for d in _dims(a)))
         for i, a in enumerate(arrays)
     ]
     opset = _opset(op.schema.since)
