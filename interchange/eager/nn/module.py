@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from interchange.dtypes import dtype_of, is_float, name_of
-from interchange.eager import tensor as _tensor
 from interchange.eager.state import Differences, State, load_values, values_of
-from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, wrap
+from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, shape_text, traces, wrap
 from interchange.eager.trace import active_trace, scope
 from interchange.errors import InterchangeError, OperatorError, user_line
 
@@ -87,7 +86,7 @@ class Module:
                 "IX123",
                 f"{name} is a {type(before).__name__}; a plain tensor would take its place",
                 where=user_line(),
-                found=f"{type(self).__name__}.{name} = {name_of(value.dtype)}{_tensor.shape_text(value.shape)}",
+                found=f"{type(self).__name__}.{name} = {name_of(value.dtype)}{shape_text(value.shape)}",
                 expected=f"a new value for it, or a {type(before).__name__}",
                 fix=f"write self.{name}.assign(value) to give it a new value",
             )
@@ -183,7 +182,7 @@ class Module:
 
     # -- calling -------------------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if _tensor.tracing or self._hooks or self._pre_hooks:
+        if traces.count or self._hooks or self._pre_hooks:
             return self._call_in_full(args, kwargs)
         try:
             return self.forward(*args, **kwargs)
