@@ -6,7 +6,10 @@
 The functions follow the Array API standard (`E.exp`, `E.matmul`, `E.concat`, ...); `E.ops` are ONNX's own operators.
 """
 
+from interchange import ops
+from interchange.eager import array_api
 from interchange.eager import operators as _operators  # gives Tensor its operators
+from interchange.eager.array_api import *
 from interchange.eager.tape import check_gradient, grad, value_and_grad, vjp
 from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, enable_grad, no_grad
 
@@ -19,6 +22,8 @@ __all__ = [
     "enable_grad",
     "grad",
     "no_grad",
+    "ops",
     "value_and_grad",
     "vjp",
 ]
+__all__ += array_api.__all__

@@ -30,6 +30,7 @@ from interchange.ops.arithmetic import (
     BitwiseXor,
     Div,
     Equal,
+    Floor,
     Greater,
     GreaterOrEqual,
     Less,
@@ -234,8 +235,8 @@ def floor_divide(a: Tensor, b: Tensor) -> Tensor:
         return Div(Sub(a, Mod(a, b)), b)
     quotient = Div(a, b)
     whole = Round(Div(Sub(a, remainder(a, b)), b))  # a whole number but for its rounding
-    # 0 has the sign of the quotient; where the remainder is not defined (b is 0) the quotient says what it is
-    return Where(Equal(b, 0), quotient, Where(Equal(whole, 0), Mul(quotient, 0), whole))
+    # 0 has the sign of the quotient; with infinities, or over 0, there is no exact remainder to go by
+    return Where(Abs(whole) < np.inf, Where(Equal(whole, 0), Mul(quotient, 0), whole), Floor(quotient))
 
 
 def remainder(a: Tensor, b: Tensor) -> Tensor:

@@ -21,7 +21,9 @@ from interchange.ops import (
     reduce,
     scan,
     select,
+    sets,
     shape,
+    trigonometry,
 )
 from interchange.ops.frame import TABLE, Op
 
@@ -64,5 +66,7 @@ __all__ = [
     "reduce",
     "scan",
     "select",
+    "sets",
     "shape",
+    "trigonometry",
 ]
