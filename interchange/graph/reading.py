@@ -388,6 +388,15 @@ def _opsets(imports: Iterable[onnx.OperatorSetIdProto], where: str) -> dict[str,
 
 
 def _define(scope: Scope, value: Value, where: str) -> Value:
+    if not value.name:
+        raise FileError(
+            "IX311",
+            "an input or initializer has no name",
+            where=where,
+            found="an empty name",
+            expected="a name that means one thing",
+            fix="name it",
+        )
     if value.name in scope:
         _duplicate("value", value.name, where)
     scope[value.name] = value

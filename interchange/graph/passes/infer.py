@@ -20,21 +20,22 @@ def infer(model: ModelIR) -> int:
 
     In place; returns how many values were filled in. Contract: what is known is not changed. Covers subgraphs, not the
     bodies of functions. Weights are not copied. Check a model you do not trust first: shape inference runs as
-    long as the model tells it to. Raises FileError IX320 when the model contradicts itself.
+    long as the model tells it to. Raises FileError IX320 when inference gives up: an operator of a
+    domain that is not imported, a function that calls itself. Operators whose inputs do not fit stay without types.
     """
     import onnx
 
     proto = to_proto(model, place=_leave_out)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise FileError(
             "IX320",
             "types and shapes cannot be inferred",
             where="the model",
             found=" ".join(str(error).split()),
-            expected="operators whose inputs fit together",
-            fix="check the model: interchange check names every problem",
+            expected="an opset import for each domain in use, and functions that do not call themselves",
+            fix="add what is missing; `interchange check` names every problem of a model",
         ) from None
     return _fill(model.graph, inferred.graph)
 

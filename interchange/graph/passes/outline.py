@@ -54,6 +54,7 @@ class _Outliner:
         self.moved: dict[Node, Node] = {}  # a node that was outlined -> the call that stands for it
         self.by_structure: dict[bytes, FunctionKey] = {}
         graph = model.graph
+        self.names = {node.name for node in graph.walk()}
         self.outside = {*graph.outputs, *(v for q, roles in graph.quantization for v in (q, *roles.values()))}
         self.readers = Counter(v for node in graph.nodes for v in set(node.reads()))  # nodes that read a value
 
@@ -98,13 +99,22 @@ class _Outliner:
 
         path = ".".join(_common([node.metadata.get(MODULE, "").split(".") for node in group]))
         metadata = {MODULE: path} if path else {}
-        call = Node(key[1], inputs, outputs, domain=self.domain, name=path or group[0].name, metadata=metadata)
+        call = Node(key[1], inputs, outputs, domain=self.domain, name=self._name(path or name), metadata=metadata)
         graph.nodes[graph.nodes.index(group[-1])] = call
         graph.nodes = [node for node in graph.nodes if node not in inside]
         self.moved.update((node, call) for node in group)
         self.readers.subtract(inner)
         self.readers.update(inputs)
         return True
+
+    def _name(self, wanted: str) -> str:
+        """A name that no node has: runtimes refuse two nodes of one name."""
+        name, number = wanted, 0
+        while name in self.names:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.names.add(name)
+        return name
 
     def _share(self, body: Function) -> FunctionKey:
         """The key of a function of that structure: one there is already, or `body` under a name that is free."""
