@@ -276,8 +276,7 @@ class Trace:
                 elif c != 1:
                     term = Mul(term, wrap(np.array([c], np.int64)))
                 total = term if total is None else Add(total, term)
-            assert total is not None
-            self._sizes[key] = total
+            self._sizes[key] = wrap(np.array([0], np.int64)) if total is None else total  # a 0 inside max(0, ...)
         return self._sizes[key]
 
     def _symbol(self, symbol: _Symbol) -> Tensor:
@@ -371,6 +370,10 @@ class Trace:
         """Give a value the name that the user chose; an automatic name in its way makes room."""
         for other in (v for n in self.graph.nodes for v in n.outputs if v.name == name and v is not value):
             other.name = self._unique(name)
+        constant = self.graph.initializers.pop(name, None)
+        if constant is not None:
+            constant.name = self._unique(name)
+            self.graph.initializers[constant.name] = constant
         value.name = name
         self._used.add(name)
 
@@ -452,6 +455,8 @@ class Trace:
             except SchemaError:
                 found = None
             fits = found is not None and not found.deprecated and found.since >= op.since
+            known_to_runtimes = op.domain.startswith(("ai.onnx", "com.microsoft")) or not op.domain
+            fits = fits and (known_to_runtimes or op.fallback is None)  # a user's operator runs anywhere as its decomposition
             self._schemas[key] = (found, TypeTable(found)) if fits and found else None
         return self._schemas[key]
 

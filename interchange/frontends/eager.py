@@ -296,7 +296,7 @@ def _finish(trace: Trace, outputs: Mapping[str, Any]) -> None:
     """Make the results outputs of the graph, each under its own name."""
     from interchange.ops.frame import TABLE
 
-    taken = {v.name: "input" for v in trace.graph.inputs} | {n: "parameter" for n in trace.graph.initializers}
+    taken = {v.name: "input" for v in trace.graph.inputs} | {trace.initial(k).name: "parameter" for k in trace.variables}
     for name, leaf in outputs.items():
         if name in taken:
             raise TraceError(

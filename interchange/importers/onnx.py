@@ -79,7 +79,7 @@ class GraphModule(nn.Module):
         self._prepare(model)
         self._variables: dict[str, Variable] = {}
         for value in model.graph.initializers.values():
-            self._add(value)
+            self._hold(value)
         if _json(model, "interchange.source", {}).get("mode", "eval") == "eval":
             self.eval()
 
@@ -142,7 +142,7 @@ class GraphModule(nn.Module):
         constants, current = ({}, attributes) if referring else op.adapt_node(attributes, len(node.outputs), opset)
         return _Step(node, op, list(node.inputs), constants, current)
 
-    def _add(self, value: Value) -> None:
+    def _hold(self, value: Value) -> None:
         """An initializer as a Parameter or Buffer under its dotted name; anonymous constants stay tensors."""
         weight = value.const
         assert weight is not None

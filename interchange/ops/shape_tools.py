@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import Condition, Dim, DimLike, Shape, require, same
+from interchange.dims import Condition, Dim, DimLike, Shape, product, require, same
 from interchange.dtypes import DType
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import OperatorError
@@ -187,7 +187,8 @@ def reshape_target(before: Shape, after: Sequence[DimLike]) -> Tensor:
         if isinstance(d, Dim) and i < len(before) and isinstance(before[i], Dim) and same(d, before[i]):
             target[i] = 0
     left = [i for i, d in enumerate(target) if isinstance(d, Dim)]
-    if len(left) == 1 and all(d != -1 for d in target if isinstance(d, int)):
+    fits = same(product(before), product(after)) and all(d != -1 for d in target if isinstance(d, int))
+    if len(left) == 1 and fits:  # inferring a size that does not fit would hide the mistake
         target[left[0]] = -1
         left = []
     return shape_tensor(tuple(after)) if left else wrap(np.array(target, np.int64))

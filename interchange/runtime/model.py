@@ -239,6 +239,11 @@ class Model:
         dims = (d for s in self.inputs.values() for d in s.shape if isinstance(d, Dim))
         return all(c.at(sizes) for c in inside) and all(evaluate(d, sizes) >= 0 for d in dims)
 
+    @property
+    def source(self) -> str | os.PathLike[str] | bytes:
+        """What it was loaded from: the path, or the bytes."""
+        return self._source
+
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the model, unchanged, to a file; returns the files written. Raises FileError."""
         return files.save(files.load(self._source), path)

@@ -1,0 +1,298 @@
+"""Export: what is written is what the model does, at every admissible size; what cannot be had is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+
+import interchange as ix
+from interchange import ops
+from interchange.dims import Dim
+from interchange.eager import Buffer, Parameter, Tensor, nn
+from interchange.errors import ConvertError, InterchangeError, OperatorError, SchemaError, TraceError, UsageError, VerifyError
+
+
+class Net(nn.Module):
+    """Two layers that share one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4, bias=False)
+        self.second.weight = self.first.weight
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(4, 2))
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x)))
+
+
+def eager(model: Any, *arrays: Any) -> Any:
+    return model(*(Tensor(a) for a in arrays)).numpy()
+
+
+def test_names_dims_and_sharing_survive(tmp_path):
+    net = Net().eval()
+    model = ix.export(net, {"x": "float32[batch, 4]"}, tmp_path / "net.onnx")
+    assert [str(s) for s in model.inputs.values()] == ["x: float32[batch, 4]"]
+    assert [str(s) for s in model.outputs.values()] == ["output: float32[batch, 2]"]
+    proto = onnx.load(tmp_path / "net.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    names = {t.name for t in proto.graph.initializer}
+    assert names == {"first.weight", "first.bias", "head.1.weight", "head.1.bias"}
+    for batch in (1, 2, 31):
+        x = np.random.default_rng(0).standard_normal((batch, 4)).astype("f4")
+        np.testing.assert_allclose(model.run(x=x)["output"], eager(net, x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_evidence_is_in_the_file(tmp_path):
+    ix.export(Net().eval(), {"x": "float32[batch, 4]"}, tmp_path / "net.onnx")
+    metadata = {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}
+    evidence = json.loads(metadata["interchange.evidence"])
+    assert evidence["ok"]
+    sizes = [t["sizes"]["batch"] for t in evidence["trials"]]
+    assert 1 in sizes
+    assert 17 in sizes
+    assert json.loads(metadata["interchange.dims"]) == {"batch": [1, None]}
+    assert not any(str(tmp_path) in value for value in metadata.values())
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    net = Net().eval()
+    for name in "ab":
+        ix.export(net, {"x": "float32[batch, 4]"}, tmp_path / f"{name}.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+@dataclasses.dataclass
+class Result:
+    scores: Any
+    hidden: Any
+    nothing: Any = None
+
+
+def test_nested_inputs_and_outputs_keep_their_names():
+    class Nested(nn.Module):
+        def forward(self, x, options, pair, *, scale=1.0, flag=True, mask=None):
+            assert mask is None
+            y = x * scale + options["a"] + options["list"][0]
+            return Result({"y": y, "z": pair.left - pair.right if flag else y}, [y * 2, (y * 3,)])
+
+    inputs = {
+        "x": "float32[n, 2]",
+        "options": {"a": "float32[n, 2]", "list": ["float32[2]"]},
+        "pair": Pair("float32[n]", "float32[n]"),
+        "scale": 2.0,
+        "mask": None,
+    }
+    model = ix.export(Nested(), inputs)
+    assert list(model.inputs) == ["x", "options.a", "options.list.0", "pair.left", "pair.right"]
+    assert list(model.outputs) == ["scores.y", "scores.z", "hidden.0", "hidden.1.0"]
+    ones = np.ones((3, 2), "f4")
+    found = model.run({"x": ones, "options.a": ones, "options.list.0": ones[0], "pair.left": ones[:, 0], "pair.right": ones[:, 1]})
+    np.testing.assert_array_equal(found["scores.y"], ones * 4)
+    np.testing.assert_array_equal(found["hidden.1.0"], ones * 12)
+
+
+def test_outputs_that_are_inputs_constants_or_repeated():
+    w = Parameter([1.0, 2.0], name="w")
+
+    def model(x):
+        y = x + 1
+        return {"x_again": x, "y": y, "y_again": y, "constant": Tensor([3.0]), "w_again": w}
+
+    found = ix.export(model, {"x": "float32[n]"}).run(x=np.zeros(2, "f4"))
+    assert {k: v.tolist() for k, v in found.items()} == {
+        "x_again": [0, 0],
+        "y": [1, 1],
+        "y_again": [1, 1],
+        "constant": [3],
+        "w_again": [1, 2],
+    }
+
+
+def test_train_mode_is_exported_as_it_is_with_its_state():
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+            self.seen = Buffer(0, "int64")
+
+        def forward(self, x):
+            if self.training:
+                self.seen.assign(self.seen + 1)
+            return self.norm(x)
+
+    net = Counted().train()
+    x = np.random.default_rng(0).standard_normal((8, 3)).astype("f4")
+    before = {n: b.numpy().copy() for n, b in net.named_buffers()}
+    model = ix.export(net, {"x": x}, dynamic={"x": {0: Dim("batch", min=2)}})
+    for name, value in before.items():  # exporting trained nothing
+        np.testing.assert_array_equal(dict(net.named_buffers())[name].numpy(), value)
+    found = model.run(x=x)
+    expected = eager(net, x)
+    np.testing.assert_allclose(found["output"], expected, rtol=1e-4, atol=1e-5)
+    for name in ("norm.running_mean", "norm.running_var", "seen"):
+        np.testing.assert_allclose(found[f"{name}.next"], dict(net.named_buffers())[name].numpy(), rtol=1e-5, err_msg=name)
+    again = model.run({"x": x, **{n: found[f"{n}.next"] for n in model.state}})
+    eager(net, x)
+    np.testing.assert_allclose(again["seen.next"], 2)
+    np.testing.assert_allclose(again["norm.running_mean.next"], net.norm.running_mean.numpy(), rtol=1e-5)
+    assert not ix.export(net.eval(), {"x": "float32[n, 3]"}).state
+
+
+def test_dynamic_is_asked_for_and_nothing_is_baked():
+    x = np.ones((5, 4), "f4")
+    fixed = ix.export(lambda x: x.mean(), {"x": x})
+    assert str(fixed.inputs["x"]) == "x: float32[5, 4]"
+    free = ix.export(lambda x: x.mean(0) * x.shape[0], {"x": x}, dynamic={"x": {0: "rows"}})
+    assert free.run(x=np.ones((9, 4), "f4"))["output"].tolist() == [9] * 4
+    bounded = ix.export(lambda x: x * 2, {"x": x}, dynamic={"x": [Dim("rows", min=2, max=9)]})
+    with pytest.raises(InterchangeError, match="rows"):
+        bounded.run(x=np.ones((10, 4), "f4"))
+    for wrong in ({"y": {0: "n"}}, {"x": {2: "n"}}, {"x": {0: 3}}):
+        with pytest.raises(TraceError, match="IX208"):
+            ix.export(lambda x: x, {"x": x}, dynamic=wrong)
+
+
+def test_auto_finds_what_can_vary():
+    w = Parameter(np.ones((4, 2)), "float32", name="w")
+    x, y = np.ones((5, 4), "f4"), np.ones((5, 3), "f4")
+    model = ix.export(lambda x, y: ((x @ w).sum(1) + y.sum(1)).sum() + x.shape[0], {"x": x, "y": y}, dynamic="auto")
+    shapes = [s.shape for s in model.inputs.values()]
+    assert [str(d) for d in shapes[0]][1] == "4"
+    assert str(shapes[0][0]) == str(shapes[1][0])
+    assert str(shapes[1][1]) not in ("3", str(shapes[0][0]))
+
+
+def test_guards_travel_and_are_enforced():
+    model = ix.export(lambda x: x.reshape(-1, 4).sum(1), {"x": "float32[n]"})
+    assert [str(g.condition) for g in model.guards] == ["n%4 == 0"]
+    assert model.run(x=np.ones(8, "f4"))["output"].tolist() == [4, 4]
+    with pytest.raises(InterchangeError, match="n%4 == 0"):
+        model.run(x=np.ones(7, "f4"))
+
+
+def test_a_contradicted_dimension_is_refused_at_the_users_line():
+    w = Parameter(np.ones((4, 2)), "float32", name="w")
+    with pytest.raises(OperatorError) as caught:
+        ix.export(lambda x: x @ w, {"x": "float32[n, k]"})
+    assert caught.value.where.startswith("test_export.py:")
+    assert "k" in str(caught.value)
+    assert "4" in str(caught.value)
+
+
+@pytest.mark.parametrize("opset", [17, 18, 19, 20, 21, 22, 23])
+def test_the_opset_asked_for_is_the_one_written(opset, tmp_path):
+    def f(x):
+        return ops.Gelu(x) + x.mean(1, keepdims=True) + ops.Clip(x, 0.0, 1.0)
+
+    ix.export(f, {"x": "float32[n, 3]"}, tmp_path / "m.onnx", opset=opset)
+    proto = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(proto, full_check=True)
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", opset)]
+
+
+def test_targets_are_honoured_or_refused(tmp_path):
+    ix.export(lambda x: x + 1, {"x": "float32[n]"}, tmp_path / "m.onnx", target="onnxruntime>=1.17")
+    proto = onnx.load(tmp_path / "m.onnx")
+    assert proto.opset_import[0].version == 20
+    assert proto.ir_version == 9
+    for options in ({"opset": 16}, {"opset": 99}, {"target": "tensorrt"}, {"target": "onnxruntime==1.18", "opset": 22}):
+        with pytest.raises(SchemaError):
+            ix.export(lambda x: x + 1, {"x": "float32[n]"}, tmp_path / "n.onnx", **options)
+    assert not (tmp_path / "n.onnx").exists()
+
+
+def test_a_wrong_export_is_caught_and_nothing_is_written(tmp_path, monkeypatch):
+    calls = []
+
+    def impure(x):  # another result each time: no export of it can be right
+        calls.append(1)
+        return x + float(len(calls))
+
+    with pytest.raises(VerifyError) as caught:
+        ix.export(impure, {"x": "float32[n]"}, tmp_path / "m.onnx")
+    assert caught.value.code == "IX701"
+    assert "output at n=" in caught.value.found
+    assert not list(tmp_path.iterdir())
+
+
+def test_modules_can_be_kept_as_functions(tmp_path):
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.inner(x).relu() + x
+
+    net = nn.Sequential(Block(), Block(), nn.Linear(4, 2)).eval()
+    model = ix.export(net, {"x": "float32[n, 4]"}, tmp_path / "f.onnx", functions=[Block])
+    proto = onnx.load(tmp_path / "f.onnx")
+    assert [f.name for f in proto.functions] == ["Block"]
+    assert [n.op_type for n in proto.graph.node][:2] == ["Block", "Block"]
+    assert {"0.inner.weight", "1.inner.weight"} <= {t.name for t in proto.graph.initializer}
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype("f4")
+    np.testing.assert_allclose(model.run(x=x)["output"], eager(net, x), rtol=1e-5, atol=1e-6)
+    with pytest.raises(UsageError, match="IX805"):
+        ix.export(net, {"x": "float32[n, 4]"}, functions=[nn.LSTM] if hasattr(nn, "LSTM") else ["Attention"])
+
+
+def test_nodes_say_where_they_come_from(tmp_path):
+    ix.export(Net().eval(), {"x": "float32[n, 4]"}, tmp_path / "m.onnx")
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    where = [{p.key: p.value for p in n.metadata_props} for n in nodes]
+    assert [w["interchange.module"] for w in where][:2] == ["first", "second"]
+    assert all(w["interchange.line"].startswith("test_export.py:") for w in where)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "code"),
+    [
+        (lambda x: x, {"z": "float32[n]"}, "IX207"),
+        (lambda x: x, ("float32[n]", "float32[n]"), "IX207"),
+        (lambda x: None, {"x": "float32[n]"}, "IX209"),
+        (lambda x: {"x": x + 1}, {"x": "float32[n]"}, "IX209"),
+        (lambda x: {"y": x, "z": "text"}, {"x": "float32[n]"}, "IX209"),
+        (lambda x: x, {"x": "float31[n]"}, "IX801"),
+        (lambda x: x, {"x": "float32[n"}, "IX803"),
+        (lambda x: x, {"x": "float32[2n]"}, "IX803"),
+        (3, {"x": "float32[n]"}, "IX901"),
+        (lambda x: x.reshape(x.shape[0] * 2), {"x": "float32[n]"}, "IX112"),
+    ],
+)
+def test_wrong_use_is_explained(model, inputs, code):
+    with pytest.raises(InterchangeError) as caught:
+        ix.export(model, inputs)
+    assert caught.value.code == code
+    assert caught.value.found
+    assert caught.value.expected
+
+
+def test_a_foreign_library_without_a_frontend_is_named():
+    foreign = type("Linear", (), {"__module__": "torch.nn.modules.linear", "__call__": lambda self, x: x})()
+    with pytest.raises(ConvertError, match="torch"):
+        ix.export(foreign, {"x": "float32[n]"})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int64", "int32", "bool", "uint8"])
+def test_dtypes_are_kept(dtype):
+    model = ix.export(lambda x: {"same": x, "picked": x[::2], "joined": ops.Concat(x, x, axis=0)}, {"x": f"{dtype}[n]"})
+    assert {str(s.dtype) for s in model.outputs.values()} == {dtype}
+
+
+def test_random_layers_in_train_mode_are_reproduced():
+    net = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5)).train()
+    model = ix.export(net, {"x": "float32[n, 4]"})
+    out = model.run(x=np.ones((2, 4), "f4"))["output"]
+    assert 0 < (out == 0).sum() < out.size
