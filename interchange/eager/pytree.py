@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from interchange.dims import Spec
+
 Path = tuple[str, ...]
 
 
@@ -51,7 +53,7 @@ def _open(x: Any) -> Tree | tuple[str, list[tuple[str, Any]], Any]:
         return "namedtuple", list(zip(x._fields, x, strict=True)), type(x)
     if isinstance(x, (list, tuple)):
         return type(x).__name__, [(str(i), v) for i, v in enumerate(x)], None
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+    if dataclasses.is_dataclass(x) and not isinstance(x, (type, Spec)):
         return "dataclass", [(f.name, getattr(x, f.name)) for f in dataclasses.fields(x) if f.init], type(x)
     return Tree("leaf")
 
