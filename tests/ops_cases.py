@@ -305,7 +305,7 @@ def _shapes() -> list[Case]:
         Case("EyeLike", ("float32[n, 4]",), {"k": 1}),
         Case("EyeLike", ("float32[n, m]",), {"k": -1, "dtype": "int32"}),
         Case("OneHot", (index("int64[n, 2]", 4), constant(4, "int64"), constant([0.5, 2.0]))),
-        Case("OneHot", (index("int64[n]", 4), constant([4], "int64"), constant([0, 1], "int32")), {"axis": 0}),
+        Case("OneHot", (index("int64[n]", 4), constant([4], "int64"), constant([0, 1], "int64")), {"axis": 0}),
         Case("OneHot", (constant([1, 9, -9], "int64"), constant(4, "int64"), constant([0.5, 2.0]))),
     ]
 

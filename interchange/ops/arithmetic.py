@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from interchange.dims import Shape
+from interchange.dims import Shape, dim_max, dim_min
 from interchange.dtypes import Array, is_float
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.frame import Grads, op
@@ -194,12 +196,18 @@ def _ties(g: Tensor, chosen: Tensor, x: Tensor, inputs: list[Tensor]) -> Tensor:
     return sum_to(g * (x == chosen).astype(g.dtype) / count, x.shape)
 
 
-@op(shape=broadcast)
+_max_of_sizes: Any
+_min_of_sizes: Any
+_max_of_sizes, _min_of_sizes = np.frompyfunc(dim_max, 2, 1), np.frompyfunc(dim_min, 2, 1)
+
+
+@op(shape=broadcast, folds=True)
 def Max(*data_0: Array) -> Array:
     """The elementwise maximum; NaN if any is. Ties share the gradient."""
+    sizes = any(x.dtype.kind == "O" for x in data_0)
     result = data_0[0]
     for x in data_0[1:]:
-        result = np.maximum(result, x)
+        result = _max_of_sizes(result, x) if sizes else np.maximum(result, x)
     return result
 
 
@@ -208,12 +216,13 @@ def _(g: Tensor, data_0: list[Tensor], max: Tensor) -> Grads:
     return tuple((lambda x=x: _ties(g, max, x, data_0)) for x in data_0)
 
 
-@op(shape=broadcast)
+@op(shape=broadcast, folds=True)
 def Min(*data_0: Array) -> Array:
     """The elementwise minimum; NaN if any is. Ties share the gradient."""
+    sizes = any(x.dtype.kind == "O" for x in data_0)
     result = data_0[0]
     for x in data_0[1:]:
-        result = np.minimum(result, x)
+        result = _min_of_sizes(result, x) if sizes else np.minimum(result, x)
     return result
 
 
