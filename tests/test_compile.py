@@ -7,7 +7,7 @@ import pytest
 
 from interchange import ops
 from interchange.eager import Parameter, Tensor, no_grad
-from interchange.eager.compile import compile
+from interchange.eager.compiling import compile
 from interchange.errors import TraceError
 
 RNG = np.random.default_rng(0)

@@ -207,7 +207,7 @@ def test_round_trips_of_random_programs(steps):
     second = ix.export(again, sizes=2, tolerance=(1e-3, 1e-4))
     third = ix.export(ix.import_model(load(second.source)), sizes=2, tolerance=(1e-3, 1e-4))
     assert second.source == third.source
-    assert list(again.state_dict()) == list(net.state_dict())
+    assert set(again.state_dict()) <= set(net.state_dict()), "parameters that are read keep their names"
     x = Tensor(np.random.default_rng(1).standard_normal((5, 3)).astype("f4"))
     for name, value in net(x).items():
         np.testing.assert_array_equal(again(x)[name].numpy(), value.numpy())

@@ -10,6 +10,7 @@ from interchange import ops
 from interchange.eager import array_api
 from interchange.eager import operators as _operators  # gives Tensor its operators
 from interchange.eager.array_api import *
+from interchange.eager.compiling import compile
 from interchange.eager.tape import check_gradient, grad, value_and_grad, vjp
 from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, enable_grad, no_grad
 
@@ -19,6 +20,7 @@ __all__ = [
     "Tensor",
     "Variable",
     "check_gradient",
+    "compile",
     "enable_grad",
     "grad",
     "no_grad",

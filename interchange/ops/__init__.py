@@ -13,12 +13,18 @@ import interchange.eager  # noqa: F401, I001  Tensor first: the families below a
 from interchange.ops import (
     activation,
     arithmetic,
+    conv,
     creation,
     einsum,
     indexing,
     linear,
     loss,
+    norm,
+    pad,
+    pool,
+    random,
     reduce,
+    resize,
     scan,
     select,
     sets,
@@ -31,10 +37,13 @@ if TYPE_CHECKING:
     from interchange.dtypes import Array
     from interchange.graph.core import Node
 
-globals().update({operator.name: operator for operator in TABLE.values()})
 
 
 def __getattr__(name: str) -> Op[Any]:
+    found = TABLE.get(("", name))
+    if found is not None:
+        globals()[name] = found
+        return found
     close = get_close_matches(name, [n for _, n in TABLE], 3)
     raise AttributeError(f"the vocabulary has no operator {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
 
@@ -53,17 +62,23 @@ def evaluate_node(node: Node, arrays: Sequence[Array | None]) -> Sequence[Array]
 
 
 __all__ = [
-    "TABLE",
     "Op",
+    "TABLE",
     "activation",
     "arithmetic",
+    "conv",
     "creation",
     "einsum",
     "evaluate_node",
     "indexing",
     "linear",
     "loss",
+    "norm",
+    "pad",
+    "pool",
+    "random",
     "reduce",
+    "resize",
     "scan",
     "select",
     "sets",
