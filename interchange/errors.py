@@ -90,6 +90,10 @@ class OperatorError(InterchangeError, ValueError):
     """IX1xx: an operator was called with inputs it does not take."""
 
 
+class PositionError(OperatorError, IndexError):
+    """IX1xx: an axis or an index is out of range; also an IndexError, as Python's sequences raise."""
+
+
 class TraceError(InterchangeError):
     """IX2xx: a model cannot be traced or exported as asked."""
 

@@ -354,9 +354,13 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
 
 
 def accumulated(x: Tensor, dtype: Any = None) -> Tensor:
-    """`x` in the dtype that its sum and product have: `dtype`, else for integers and bools the widest of their kind."""
+    """`x` in a dtype that its sum and product are computed in: `dtype`, else for integers and bools the widest of their kind.
+
+    ONNX adds no integers of less than 32 bits: int32 has their sums, modulo 2 to the number of bits.
+    """
     if dtype is not None:
-        return astype(x, dtype)
+        x = astype(x, dtype)
+        return astype(x, np.int32) if x.dtype.kind in "iub" and x.dtype.itemsize < 4 else x
     if x.dtype.kind == "u":
         return astype(x, np.uint64)
     return astype(x, np.int64) if x.dtype.kind in "ib" else x
@@ -367,8 +371,10 @@ def _reduction(op: Op[Any], prepare: Callable[..., Tensor]) -> Callable[..., Ten
         x = prepare(x) if dtype is None else prepare(x, dtype)
         axes = _axis_list(axis)
         if axes is None:
-            return op(x, keepdims=int(keepdims))
-        return op(x, axes, keepdims=int(keepdims)) if axes else x  # over no axes there is nothing to reduce
+            x = op(x, keepdims=int(keepdims))
+        elif axes:  # over no axes there is nothing to reduce
+            x = op(x, axes, keepdims=int(keepdims))
+        return x if dtype is None else astype(x, dtype)
 
     reduce.__doc__ = f"{op.__doc__} axis: an int, a tuple of ints or None for all."
     return reduce

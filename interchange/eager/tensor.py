@@ -236,8 +236,12 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self._data, dtype=dtype, copy=True) if copy or dtype else self.numpy()
 
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self._data.__dlpack__(**kwargs)
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+        asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        try:
+            return self._data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
+        except (BufferError, TypeError) as error:
+            raise BufferError(f"a {name_of(self.dtype)} tensor is not exported by DLPack: {error}") from None
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0

@@ -12,7 +12,7 @@ import numpy as np
 from interchange.dims import Condition, DimLike, Shape, product, require
 from interchange.dtypes import Array
 from interchange.eager.tensor import Tensor, wrap
-from interchange.errors import OperatorError, user_line
+from interchange.errors import OperatorError, PositionError, user_line
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_tools import (
     known_or_refuse,
@@ -33,7 +33,7 @@ def check_range(indices: Array, size: int, axis: int, low: int | None = None) ->
     low = -size if low is None else low
     outside = indices[(indices < low) | (indices >= size)]
     if outside.size:
-        raise OperatorError(
+        raise PositionError(
             "IX115",
             f"index {outside.flat[0]} is out of range for axis {axis} of size {size}",
             where=user_line(),

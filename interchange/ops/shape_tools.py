@@ -11,7 +11,7 @@ import numpy as np
 from interchange.dims import Condition, Dim, DimLike, Shape, product, require, same
 from interchange.dtypes import DType
 from interchange.eager.tensor import Tensor, wrap
-from interchange.errors import OperatorError
+from interchange.errors import OperatorError, PositionError
 
 
 def has_dims(x: Any) -> bool:
@@ -103,7 +103,8 @@ def divisible(a: DimLike, by: DimLike, what: str) -> DimLike:
 def normalize_axis(axis: int, rank: int) -> int:
     """An axis counted from the front. Raises OperatorError IX112 when it is not in [-rank, rank)."""
     if not -rank <= axis < rank:
-        raise refuse(
+        raise PositionError(
+            "IX112",
             f"axis {axis} is out of range",
             expected=f"an axis in [{-rank}, {rank}) of a tensor with {rank} axes",
             fix="count the axes of the input",

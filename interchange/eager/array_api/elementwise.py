@@ -13,6 +13,7 @@ from typing import Any
 from interchange.dtypes import COMPLEX, is_float, is_integer
 from interchange.eager import operators
 from interchange.eager.array_api.arguments import as_tensor, constant, is_real, need, pair
+from interchange.eager.array_api.creation import zeros_like
 from interchange.eager.array_api.dtypes import finfo
 from interchange.eager.tensor import Tensor
 from interchange.ops.activation import Cos, Exp, Log, Sin, Tanh
@@ -273,6 +274,7 @@ def _no_complex(x: Tensor, function: str) -> Tensor:
 
 
 conj = _unary(lambda x: Identity(_no_complex(x, "conj")), "conj", "The complex conjugate of real numbers: themselves.")
+imag = _unary(lambda x: zeros_like(_no_complex(x, "imag")), "imag", "The imaginary part of real numbers: zeros.")
 real = _unary(lambda x: Identity(_no_complex(x, "real")), "real", "The real part of real numbers: themselves.")
 
 
@@ -307,6 +309,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "hypot",
+    "imag",
     "isfinite",
     "isinf",
     "isnan",

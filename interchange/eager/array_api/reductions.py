@@ -108,9 +108,9 @@ def _running(scan: Any, x: Any, axis: int | None, dtype: Any, initial: int | Non
         raise refuse(f"without an axis, of {len(x.shape)} axes", expected="1 axis, or the axis to run along")
     at = normalize_axis(0 if axis is None else axis, len(x.shape))
     result: Tensor = scan(x, wrap(np.array(at)))
-    if initial is None:
-        return result
-    return Concat(full((*x.shape[:at], 1, *x.shape[at + 1 :]), initial, x.dtype), result, axis=at)
+    if initial is not None:
+        result = Concat(full((*x.shape[:at], 1, *x.shape[at + 1 :]), initial, x.dtype), result, axis=at)
+    return result if dtype is None else operators.astype(result, dtype)
 
 
 @located
