@@ -17,7 +17,7 @@ import numpy as np
 from interchange import schemas
 from interchange.dims import Condition, Dim, DimLike, Guard, Shape, _Symbol, deciders, hint, undecidable
 from interchange.dtypes import INTEGERS, Array, DType, name_of
-from interchange.eager.tensor import Edge, Parameter, Tensor, Variable, mode, shape_text, traces, wrap
+from interchange.eager.tensor import Edge, Parameter, Tensor, Variable, mode, no_grad, shape_text, traces, wrap
 from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
 from interchange.graph.tensor import Tensor as Weight
@@ -75,7 +75,9 @@ class Traced(Tensor):
         known = self._symbolic.known
         if known is not None and known.size == 1 and not isinstance(known.reshape(-1)[0], Dim):
             return known.reshape(-1)[0]
-        self._no_value(f"{kind}()", "choose between values with where(condition, a, b); pass what is fixed as a Python value")
+        self._no_value(
+            f"{kind}()", "choose between values with where(condition, a, b); pass what is fixed as a Python value"
+        )
 
     def numpy(self) -> Array:
         self._no_value("numpy()", "use the operations of interchange.eager instead of numpy's")
@@ -319,7 +321,7 @@ class Trace:
     def _learn(self, traced: Traced) -> None:
         for axis, d in enumerate(traced.shape):
             if isinstance(d, Dim) and len(d._terms) == 1:
-                (monomial, c), = d._terms
+                ((monomial, c),) = d._terms
                 if c == 1 and len(monomial) == 1 and isinstance(monomial[0], _Symbol):
                     self._sources.setdefault(monomial[0].name, (traced, axis))
 
@@ -398,17 +400,17 @@ class Trace:
         op = bound.op
         lifted: list[Tensor | None] = [None if t is None else self.lift(t) for t in tensors]
         entry = self._schema(op)
-        if entry is None:
-            if op.fallback is None:
-                raise self._too_old(op)
-            return op.fallback(*lifted, **bound.keywords())
+        if entry is None and op.fallback is None:
+            raise self._too_old(op)
+        if entry is None or op.composed(**bound.keywords()):
+            return self._compose(bound, lifted)
         schema, table = entry
         try:
             kept, attributes = self._at_opset(schema, bound, lifted)
         except TraceError:
             if op.fallback is None:
                 raise
-            return op.fallback(*lifted, **bound.keywords())
+            return self._compose(bound, lifted)
         dtypes = frame.types_of(bound, kept, table)
         shapes = frame.shapes_of(bound, lifted)[: None if op.variadic_output else bound.n_outputs]
         dtypes = (dtypes[0],) * len(shapes) if op.variadic_output else dtypes[: len(shapes)]
@@ -429,6 +431,18 @@ class Trace:
         if mode.grad and bound.plan is not None:
             frame.record(bound, lifted, outputs)
         return outputs[0] if len(outputs) == 1 and not op.variadic_output else tuple(outputs)
+
+    def _compose(self, bound: Any, tensors: Sequence[Tensor | None]) -> Any:
+        """Record a call in other operators. Its gradient is the operator's own, if it has one, not that of the parts."""
+        from interchange.ops import frame
+
+        if bound.plan is None or not mode.grad:
+            return bound.op.fallback(*tensors, **bound.keywords())
+        with no_grad():
+            result = bound.op.fallback(*tensors, **bound.keywords())
+        outputs = [t.detach() for t in (result if isinstance(result, tuple) else (result,))]
+        frame.record(bound, tensors, outputs)
+        return tuple(outputs) if isinstance(result, tuple) else outputs[0]
 
     def _name(self, op: str) -> str:
         self._count += 1
@@ -456,7 +470,9 @@ class Trace:
                 found = None
             fits = found is not None and not found.deprecated and found.since >= op.since
             known_to_runtimes = op.domain.startswith(("ai.onnx", "com.microsoft")) or not op.domain
-            fits = fits and (known_to_runtimes or op.fallback is None)  # a user's operator runs anywhere as its decomposition
+            fits = fits and (
+                known_to_runtimes or op.fallback is None
+            )  # a user's operator runs anywhere as its decomposition
             self._schemas[key] = (found, TypeTable(found)) if fits and found else None
         return self._schemas[key]
 
@@ -553,7 +569,10 @@ def _fold(bound: Any, tensors: Sequence[Tensor | None], dtypes: Sequence[DType])
     if not op.folds or dtypes[0] not in INTEGERS:
         return None
     known = [None if t is None else t._known() for t in tensors]
-    if any(k is None and t is not None or k is not None and (k.size > 64 or k.dtype.kind not in "iO") for k, t in zip(known, tensors, strict=True)):
+    if any(
+        k is None and t is not None or k is not None and (k.size > 64 or k.dtype.kind not in "iO")
+        for k, t in zip(known, tensors, strict=True)
+    ):
         return None
     if op.name == "Cast":
         return known[0]

@@ -126,7 +126,7 @@ def ConvTranspose(
     )
     n, c = X.shape[:2]
     rows = _wide(W).reshape(group, c // group, -1).swapaxes(1, 2)
-    cols = np.matmul(rows, _wide(X).reshape(n, group, c // group, math.prod(w.maps)))  # type: ignore[arg-type]
+    cols = np.matmul(rows, _wide(X).reshape(n, group, c // group, math.prod(w.maps)))
     y = add_back(cols.reshape(n, group * W.shape[1], *kernel, *w.maps), w)
     return _with_bias(y, B, len(kernel)).astype(X.dtype, copy=False)
 
@@ -176,7 +176,7 @@ def _(
 # -- the two directions between an image and its maps, over given windows --------------------------------------------
 def channel_sum(g: Tensor) -> Tensor:
     """The sum over all axes but the second, shape [C]."""
-    return ReduceSum(g, [i for i in range(len(g.shape)) if i != 1], keepdims=0)  # type: ignore[no-any-return]
+    return ReduceSum(g, [i for i in range(len(g.shape)) if i != 1], keepdims=0)
 
 
 def _numbers(*sizes: DimLike, low: int = 0) -> bool:
@@ -186,17 +186,17 @@ def _numbers(*sizes: DimLike, low: int = 0) -> bool:
 def to_maps(image: Tensor, weight: Tensor, w: Windows, group: int) -> Tensor:
     """The convolution over exactly these windows: image [N, C, *image] to [N, O, *maps]."""
     if _numbers(*w.before, *w.beyond):
-        return Conv(image, weight, pads=(*w.before, *w.beyond), strides=w.strides, dilations=w.dilations, group=group)  # type: ignore[no-any-return]
+        return Conv(image, weight, pads=(*w.before, *w.beyond), strides=w.strides, dilations=w.dilations, group=group)
     exact = pad_spatial(image, w.before, w.beyond)
-    return Conv(exact, weight, strides=w.strides, dilations=w.dilations, group=group)  # type: ignore[no-any-return]
+    return Conv(exact, weight, strides=w.strides, dilations=w.dilations, group=group)
 
 
 def to_image(maps: Tensor, weight: Tensor, w: Windows, group: int) -> Tensor:
     """The transpose of `to_maps`: maps [N, O, *maps] to [N, C, *image]."""
     if _numbers(*w.before) and all(isinstance(d, int) for d in w.beyond):
-        after = [max(d, 0) for d in w.beyond]  # type: ignore[type-var]
+        after = [max(d, 0) for d in w.beyond]
         rest = tuple(max(-d, 0) for d in w.beyond)
-        return ConvTranspose(  # type: ignore[no-any-return]
+        return ConvTranspose(
             maps,
             weight,
             pads=(*w.before, *after),
@@ -218,7 +218,7 @@ def weight_gradient(image: Tensor, maps: Tensor, w: Windows, group: int, shape: 
     taps, o, c = product(w.kernel), shape[0], shape[1]
     if not w.static or not isinstance(taps, int) or taps > _FEW_TAPS:
         return _weight_by_conv(image, maps, w, group, shape)
-    exact = pad_spatial(image, w.before, [max(d, 0) for d in w.beyond])  # type: ignore[type-var]
+    exact = pad_spatial(image, w.before, [max(d, 0) for d in w.beyond])
     if group == 1 and isinstance(o, int) and isinstance(c, int) and o * c * taps >= _SMALL:
         return _weight_by_gemm(exact, maps, w, shape)
     return _weight_by_product(exact, maps, w, group, shape)
@@ -232,13 +232,13 @@ def tap_slice(exact: Tensor, w: Windows, tap: Sequence[int]) -> Tensor:
     if all(s == 1 for s in w.strides):
         if not any(starts) and tuple(ends) == exact.shape[2:]:
             return exact
-        return Slice(exact, starts, ends, axes)  # type: ignore[no-any-return]
-    return Slice(exact, starts, ends, axes, w.strides)  # type: ignore[no-any-return]
+        return Slice(exact, starts, ends, axes)
+    return Slice(exact, starts, ends, axes, w.strides)
 
 
 def taps_of(w: Windows) -> list[tuple[int, ...]]:
     """The positions within one window, in row-major order. Static sizes."""
-    return list(np.ndindex(*w.kernel))  # type: ignore[arg-type]
+    return list(np.ndindex(*w.kernel))
 
 
 def _weight_by_product(exact: Tensor, maps: Tensor, w: Windows, group: int, shape: Shape) -> Tensor:
@@ -283,9 +283,9 @@ def _weight_by_conv(image: Tensor, maps: Tensor, w: Windows, group: int, shape: 
         channels_first = reshape(moved, (shape[1], n * group, *space))
     kernels = Transpose(maps, perm=swap)
     y = Conv(channels_first, kernels, strides=w.dilations, dilations=w.strides, group=group)
-    return Transpose(y, perm=swap)  # type: ignore[no-any-return]
+    return Transpose(y, perm=swap)
 
 
 def reshape(x: Tensor, shape: Sequence[DimLike]) -> Tensor:
     """`x` in another shape, whose sizes may be symbolic; itself where nothing changes."""
-    return x if same_shape(x.shape, shape) else Reshape(x, reshape_target(x.shape, shape))  # type: ignore[no-any-return]
+    return x if same_shape(x.shape, shape) else Reshape(x, reshape_target(x.shape, shape))

@@ -76,6 +76,7 @@ class Op(Generic[R]):
         self.keywords = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.rule: Callable[..., Grads] | None = None
         self.fallback: Callable[..., Any] | None = None
+        self.composed: Callable[..., bool] = lambda **_: False  # of the attributes: a trace always takes the fallback
         self._bound: dict[Any, Bound] = {}
 
     def __repr__(self) -> str:
@@ -124,7 +125,9 @@ class Op(Generic[R]):
             inputs, attributes = self._named_inputs(inputs, attributes)
         return apply(self.bind(attributes), inputs)  # type: ignore[no-any-return]
 
-    def _named_inputs(self, inputs: tuple[Any, ...], attributes: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _named_inputs(
+        self, inputs: tuple[Any, ...], attributes: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         full = list(inputs) + [None] * (len(self.inputs) - len(inputs))
         rest = {}
         for name, value in attributes.items():
@@ -157,7 +160,9 @@ class Op(Generic[R]):
             current["outputs"] = outputs
         return constants, current
 
-    def call_node(self, inputs: Sequence[Tensor | None], constants: Mapping[int, Tensor], attributes: Mapping[str, Any]) -> list[Tensor]:
+    def call_node(
+        self, inputs: Sequence[Tensor | None], constants: Mapping[int, Tensor], attributes: Mapping[str, Any]
+    ) -> list[Tensor]:
         """Call with what `adapt_node` gave; the outputs as a list."""
         full = list(inputs)
         for i, value in constants.items():
@@ -175,23 +180,28 @@ class Op(Generic[R]):
         """The operator with these attributes, validated once and then found by one dictionary hit."""
         try:
             key = tuple([(k, type(v), v) for k, v in attributes.items()])
-            return self._bound[key]
-        except (KeyError, TypeError):
-            pass
-        frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items() if v is not None}
-        outputs = frozen.pop("outputs", None)
+            found = self._bound.get(key)
+        except TypeError:  # a list or an array
+            key = tuple([(k, type(v), _hashable(v)) for k, v in attributes.items()])
+            found = self._bound.get(key)
+        if found is not None:
+            return found
+        given = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items() if v is not None}
+        outputs = given.pop("outputs", None)
         try:
-            complete = self.schema.check_attributes(frozen)
+            complete = self.schema.check_attributes(given)
         except SchemaError as error:
             raise OperatorError(
                 "IX110", error.message, where=user_line(), found=error.found, expected=error.expected, fix=error.fix
             ) from None
-        bound = Bound(self, complete, outputs)
-        try:
-            key = tuple([(k, type(v), v) for k, v in attributes.items()])
-            return self._bound.setdefault(key, bound)
-        except TypeError:  # a tensor attribute: not hashable, bound afresh each time
-            return bound
+        return self._bound.setdefault(key, Bound(self, complete, outputs))
+
+
+def _hashable(value: Any) -> Any:
+    """A key for an attribute's value: equal keys, equal values."""
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape, value.tobytes() if value.dtype.kind != "O" else tuple(value.reshape(-1).tolist())
+    return tuple(value) if isinstance(value, list) else value
 
 
 class TypeTable(dict[tuple[Any, ...], tuple[Any, ...]]):
@@ -475,7 +485,7 @@ def types_of(bound: Bound, tensors: Sequence[Tensor | None], table: TypeTable) -
         ) from None
     if bound.op.dtype_rule is not None:
         ruled = bound.op.dtype_rule(*tensors, **bound.keywords())
-        return (np.dtype(ruled),) + found[1:]
+        return ruled if isinstance(ruled, tuple) else (np.dtype(ruled),) + found[1:]
     return found
 
 

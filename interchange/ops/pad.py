@@ -94,7 +94,7 @@ def _(g: Tensor, data: Tensor, pads: Tensor, constant_value: Tensor | None, axes
     def by_constant() -> Tensor:
         assert constant_value is not None
         inner = pad_axes(g, [(-dim_max(b, 0), -dim_max(a, 0)) for b, a in amounts])
-        return Reshape(ReduceSum(g, keepdims=0) - ReduceSum(inner, keepdims=0), constant_value.shape)  # type: ignore[no-any-return]
+        return Reshape(ReduceSum(g, keepdims=0) - ReduceSum(inner, keepdims=0), constant_value.shape)
 
     return (lambda: pad_axes(g, [(-b, -a) for b, a in amounts])), None, by_constant, None
 
@@ -107,7 +107,7 @@ def _(
     amounts = amounts_of(data, pads, axes)
     if mode != "wrap":
         full = shape_tensor([b for b, _ in amounts] + [a for _, a in amounts])
-        return Pad(data, full, constant_value, mode=mode)  # type: ignore[no-any-return]
+        return Pad(data, full, constant_value, mode=mode)
     x = pad_axes(data, [(-dim_max(-b, 0), -dim_max(-a, 0)) for b, a in amounts])
     for axis, (before, after) in enumerate(amounts):
         head, tail, size = dim_max(before, 0), dim_max(after, 0), x.shape[axis]
@@ -131,7 +131,7 @@ def pad_axes(x: Tensor, amounts: Sequence[tuple[DimLike, DimLike]], value: float
     if all(_is_zero(b) and _is_zero(a) for b, a in amounts):
         return x
     pads = shape_tensor([b for b, _ in amounts] + [a for _, a in amounts])
-    return Pad(x, pads, wrap(np.array(value, x.dtype)) if value else None)  # type: ignore[no-any-return]
+    return Pad(x, pads, wrap(np.array(value, x.dtype)) if value else None)
 
 
 def pad_spatial(x: Tensor, before: Sequence[DimLike], after: Sequence[DimLike], value: float = 0.0) -> Tensor:
@@ -151,7 +151,7 @@ def eye(n: DimLike, dtype: DType) -> Tensor:
     if isinstance(n, Dim):
         from interchange.ops.creation import EyeLike
 
-        return EyeLike(zeros((n, n), dtype), k=0)  # type: ignore[no-any-return]
+        return EyeLike(zeros((n, n), dtype), k=0)
     return wrap(np.eye(n, dtype=dtype))
 
 
@@ -159,10 +159,10 @@ def apply_along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """A linear map along one axis: size m becomes n by a matrix of shape [m, n]."""
     last = len(x.shape) - 1
     if axis == last:
-        return MatMul(x, matrix)  # type: ignore[no-any-return]
+        return MatMul(x, matrix)
     order = list(range(last + 1))
     order[axis], order[last] = last, axis
-    return Transpose(MatMul(Transpose(x, perm=order), matrix), perm=order)  # type: ignore[no-any-return]
+    return Transpose(MatMul(Transpose(x, perm=order), matrix), perm=order)
 
 
 def _unpad(g: Tensor, shape: Shape, amounts: Amounts, mode: str) -> Tensor:

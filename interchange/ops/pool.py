@@ -80,7 +80,7 @@ def _lowest(dtype: DType) -> Any:
 
 def _indices(X: Array, seen: Array, w: Windows, storage_order: int) -> Array:
     rank = len(w.kernel)
-    tap = np.unravel_index(seen.reshape(*seen.shape[:-rank], -1).argmax(-1), w.kernel)  # type: ignore[arg-type]
+    tap = np.unravel_index(seen.reshape(*seen.shape[:-rank], -1).argmax(-1), w.kernel)
     places = []
     for i in range(rank):
         window = np.arange(w.maps[i]).reshape(-1, *(1,) * (rank - 1 - i))  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def _indices(X: Array, seen: Array, w: Windows, storage_order: int) -> Array:
     image = X.shape[2:]
     flat = np.ravel_multi_index(places, image, mode="clip", order="F" if storage_order else "C")
     plane = np.arange(X.shape[0] * X.shape[1]).reshape(*X.shape[:2], *(1,) * rank) * math.prod(image)
-    return (flat + plane).astype(np.int64)
+    return np.asarray(flat + plane, np.int64)
 
 
 @MaxPool.shape
@@ -155,7 +155,7 @@ def fold(cols: Tensor, w: Windows) -> Tensor:
     known = [*zip(w.beyond, w.after, strict=True)]
     if all(isinstance(b, int) for b in w.before) and all(isinstance(d, int) and d <= a for d, a in known):
         pads = (*w.before, *w.after)
-        return Col2Im(columns, w.image, w.kernel, strides=w.strides, dilations=w.dilations, pads=pads)  # type: ignore[no-any-return]
+        return Col2Im(columns, w.image, w.kernel, strides=w.strides, dilations=w.dilations, pads=pads)
     image = Col2Im(columns, shape_tensor(w.covered), w.kernel, strides=w.strides, dilations=w.dilations)
     return pad_spatial(image, [-b for b in w.before], [-d for d in w.beyond])
 
@@ -163,7 +163,7 @@ def fold(cols: Tensor, w: Windows) -> Tensor:
 @op()
 def GlobalMaxPool(X: Array) -> Array:
     """The maximum over all spatial axes, which stay with size 1."""
-    return X.max(axis=tuple(range(2, X.ndim)), keepdims=True)
+    return np.asarray(X.max(axis=tuple(range(2, X.ndim)), keepdims=True))
 
 
 def _global(X: Tensor, **_: Any) -> Shape:
@@ -196,7 +196,8 @@ def AveragePool(
         X.shape, kernel_shape, pads, strides=strides, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
     wide = X.astype(np.float32) if X.dtype.itemsize < 4 else X
-    return (view(wide, w).sum(axis=_spatial(w)) / counts(w, bool(count_include_pad))).astype(X.dtype, copy=False)
+    total: Array = view(wide, w).sum(axis=_spatial(w))
+    return (total / counts(w, bool(count_include_pad))).astype(X.dtype, copy=False)
 
 
 @AveragePool.gradient
@@ -257,7 +258,8 @@ def _sums(X: Tensor, w: Windows) -> Tensor:
 @op()
 def GlobalAveragePool(X: Array) -> Array:
     """The mean over all spatial axes, which stay with size 1."""
-    return X.mean(axis=tuple(range(2, X.ndim)), keepdims=True).astype(X.dtype, copy=False)
+    mean: Array = X.mean(axis=tuple(range(2, X.ndim)), keepdims=True)
+    return mean.astype(X.dtype, copy=False)
 
 
 @GlobalAveragePool.gradient
@@ -289,7 +291,8 @@ def LpPool(
     w = _pool_windows(
         X.shape, kernel_shape, pads, strides=strides, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
-    return ((np.abs(view(X, w)) ** p).sum(axis=_spatial(w)) ** (1 / p)).astype(X.dtype, copy=False)
+    total: Array = (np.abs(view(X, w)) ** p).sum(axis=_spatial(w))
+    return (total ** (1 / p)).astype(X.dtype, copy=False)
 
 
 @LpPool.gradient
@@ -319,7 +322,7 @@ def _(
 def _(X: Tensor, *, kernel_shape: tuple[int, ...], p: int, **where: Any) -> Tensor:
     """With dilations or ceil_mode before opset 18."""
     w = _pool_windows(X.shape, kernel_shape, **where)
-    return Pow(_sums(Pow(Abs(X), float(p)), w), 1 / p)  # type: ignore[no-any-return]
+    return Pow(_sums(Pow(Abs(X), float(p)), w), 1 / p)
 
 
 for _operator in (AveragePool, LpPool):

@@ -66,7 +66,8 @@ def interpolation(
     cubic_coeff_a: float,
     exclude_outside: int,
 ) -> Array:
-    """The matrix [out, size] of a resize along one axis, float64. Rows that lie outside are NaN (tf_crop_and_resize)."""
+    """The matrix [out, size] of a resize along one axis, float64. Rows that lie outside of it are NaN."""
+    matrix: Array
     at, outside = _positions(size, out, scale, roi, coordinate_transformation_mode)
     if mode == "nearest":
         index = np.clip(_nearest(at, nearest_mode), 0, size - 1)
@@ -137,14 +138,8 @@ def _cubic(x: Array, a: float) -> Array:
 
 
 # -- which axes, to what size ----------------------------------------------------------------------------------------
-def _plan(
-    shape: Shape,
-    roi: Sequence[Any] | None,
-    scales: Sequence[Any] | None,
-    sizes: Sequence[DimLike] | None,
-    axes: Ints,
-    policy: str,
-) -> list[Axis]:
+def _plan(shape: Shape, given_inputs: Sequence[Sequence[Any] | None], axes: Ints, policy: str) -> list[Axis]:
+    roi, scales, sizes = given_inputs
     where = list(range(len(shape))) if axes is None else [normalize_axis(a, len(shape)) for a in axes]
     if bool(scales) == bool(sizes):
         raise refuse("scales and sizes are both given, or neither", expected="one of them")
@@ -166,9 +161,9 @@ def _plan(
             expected='static sizes, or the policy "stretch"',
             fix="compute the sizes from .shape",
         )
-    ratios = [s / shape[a] for a, s in zip(where, sizes, strict=True)]  # type: ignore[operator]
+    ratios = [s / shape[a] for a, s in zip(where, sizes, strict=True)]
     ratio = min(ratios) if policy == "not_larger" else max(ratios)
-    return [Axis(a, shape[a], int(ratio * shape[a] + 0.5), ratio, r) for a, r in zip(where, parts, strict=True)]  # type: ignore[arg-type, operator]
+    return [Axis(a, shape[a], int(ratio * shape[a] + 0.5), ratio, r) for a, r in zip(where, parts, strict=True)]
 
 
 def _scaled(size: DimLike, scale: float) -> DimLike:
@@ -188,8 +183,9 @@ def _scaled(size: DimLike, scale: float) -> DimLike:
 
 
 def _changed(plan: list[Axis]) -> list[Axis]:
-    """The axes along which something happens. As in ONNX Runtime, nothing does where the scale is 1 (also with a roi), and
-    nothing at all where every size stays."""
+    """The axes along which something happens. As in ONNX Runtime, nothing does where the scale is 1, also with a roi,
+    and nothing at all where every size stays.
+    """
     if all(same(a.size, a.out) for a in plan):
         return []
     return [a for a in plan if (a.scale != 1.0 if a.scale is not None else not same(a.size, a.out))]
@@ -223,7 +219,7 @@ def Resize(
     }
     given = [None if a is None else a.tolist() for a in (roi, scales, sizes)]
     y = X if mode == "nearest" else X.astype(np.float64)
-    for a in _changed(_plan(X.shape, *given, axes, keep_aspect_ratio_policy)):
+    for a in _changed(_plan(X.shape, given, axes, keep_aspect_ratio_policy)):
         y = _along(y, a.matrix(how), a.axis, mode, extrapolation_value)
     if X.dtype.kind in "iu" and mode != "nearest":
         limits = np.iinfo(X.dtype)
@@ -234,6 +230,7 @@ def Resize(
 def _along(x: Array, matrix: Array, axis: int, mode: str, outside_value: float) -> Array:
     outside = np.isnan(matrix).any(1)
     matrix = np.nan_to_num(matrix)
+    y: Array
     if mode == "nearest":
         y = x.take(matrix.argmax(1), axis)
     else:
@@ -259,7 +256,7 @@ def _(
     if antialias and mode == "nearest":
         raise refuse("antialias=1 with mode=nearest", expected="mode linear or cubic")
     result = list(X.shape)
-    for a in _plan(X.shape, *_given(roi, scales, sizes), axes, keep_aspect_ratio_policy):
+    for a in _plan(X.shape, _given(roi, scales, sizes), axes, keep_aspect_ratio_policy):
         if not same(a.size, a.out):
             at_least(a.size, 1, f"the size of axis {a.axis}")
         result[a.axis] = a.out
@@ -295,7 +292,7 @@ def _(
         "cubic_coeff_a": cubic_coeff_a,
         "exclude_outside": exclude_outside,
     }
-    plan = _plan(X_shape, *_given(roi, scales, sizes), axes, keep_aspect_ratio_policy)
+    plan = _plan(X_shape, _given(roi, scales, sizes), axes, keep_aspect_ratio_policy)
     plan = _changed(plan)
     factors = _repeats(plan, len(X_shape), how)
     if factors is not None:
@@ -315,7 +312,7 @@ def _matrix(a: Axis, how: dict[str, Any], like: Tensor) -> Tensor:
         resized = Resize(columns, roi, None, shape_tensor((1, 1, a.out, a.size)), **how)
     else:
         resized = Resize(columns, roi, np.array([1, 1, a.scale, 1], np.float32), **how)
-    return Reshape(resized, reshape_target(resized.shape, (a.out, a.size)))  # type: ignore[no-any-return]
+    return Reshape(resized, reshape_target(resized.shape, (a.out, a.size)))
 
 
 def _repeats(plan: list[Axis], rank: int, how: dict[str, Any]) -> tuple[int, ...] | None:
@@ -357,7 +354,7 @@ def _(
     **how: Any,
 ) -> Tensor:
     """Without axes, antialias, keep_aspect_ratio_policy (since opset 18), half_pixel_symmetric (since opset 19)."""
-    plan = _plan(X.shape, *_given(roi, scales, sizes), axes, keep_aspect_ratio_policy)
+    plan = _plan(X.shape, _given(roi, scales, sizes), axes, keep_aspect_ratio_policy)
     plain = not how["antialias"] and how["coordinate_transformation_mode"] != "half_pixel_symmetric"
     if plain and keep_aspect_ratio_policy == "stretch":
         rank = len(X.shape)
@@ -367,8 +364,8 @@ def _(
             ends[a.axis], factors[a.axis], wanted[a.axis] = a.roi, a.scale or 1.0, a.out
         full = None if roi is None else np.array([e[0] for e in ends] + [e[1] for e in ends], roi.dtype)
         if sizes is None:
-            return Resize(X, full, np.array(factors, np.float32), extrapolation_value=extrapolation_value, **how)  # type: ignore[no-any-return]
-        return Resize(X, full, None, shape_tensor(wanted), extrapolation_value=extrapolation_value, **how)  # type: ignore[no-any-return]
+            return Resize(X, full, np.array(factors, np.float32), extrapolation_value=extrapolation_value, **how)
+        return Resize(X, full, None, shape_tensor(wanted), extrapolation_value=extrapolation_value, **how)
     if how["coordinate_transformation_mode"] == "tf_crop_and_resize":
         raise refuse("tf_crop_and_resize with antialias or an aspect-ratio policy", expected="one of them alone")
     for a in _changed(plan):
@@ -382,7 +379,7 @@ def upsample(x: Tensor, factors: Sequence[int]) -> Tensor:
     if all(f == 1 for f in factors):
         return x
     scales = np.array([1, 1, *factors], np.float32)
-    return Resize(x, None, scales, coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # type: ignore[no-any-return]
+    return Resize(x, None, scales, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 
 
 _NARROW = 48  # up to this many blocks in a row, one matrix product sums them faster than AveragePool
@@ -400,10 +397,10 @@ def block_sum(x: Tensor, factors: Sequence[int]) -> Tensor:
         rows = product(lead[:-1]) * maps[-2] if len(factors) > 1 else product(lead)
         once = np.repeat(np.eye(width // across, dtype=x.dtype), across, 0)
         lined = Reshape(x, reshape_target(x.shape, (rows, down * width)))
-        return Reshape(MatMul(lined, wrap(np.tile(once, (down, 1)))), reshape_target((rows, width // across), maps))  # type: ignore[no-any-return]
+        return Reshape(MatMul(lined, wrap(np.tile(once, (down, 1)))), reshape_target((rows, width // across), maps))
     from interchange.ops.pool import AveragePool
 
-    return AveragePool(x, kernel_shape=tuple(factors), strides=tuple(factors)) * math.prod(factors)  # type: ignore[no-any-return]
+    return AveragePool(x, kernel_shape=tuple(factors), strides=tuple(factors)) * math.prod(factors)
 
 
 # -- between columns, channels and space -----------------------------------------------------------------------------
@@ -494,7 +491,7 @@ def _depth_shape(shape: Shape, b: int) -> tuple[DimLike, DimLike, DimLike, DimLi
         raise refuse(f"the input has {len(shape)} axes", expected="[batch, channels, height, width]")
     if b < 1:
         raise refuse(f"blocksize={b}", expected="at least 1")
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 # the axes of [N, b, b, C, H, W] (DCR) or [N, C, b, b, H, W] (CRD) in the order [N, C, H, b, W, b]
@@ -511,7 +508,7 @@ def _split_depth(shape: Shape, b: int, mode: str) -> Shape:
 def DepthToSpace(input: Array, *, blocksize: int, mode: str) -> Array:
     """Channels to blocks in space: [N, C, H, W] to [N, C/b^2, H*b, W*b]; "DCR" the block's axes before the channels."""
     n, c, h, w = input.shape
-    parts = input.reshape(_split_depth(input.shape, blocksize, mode)).transpose(_TO_SPACE[mode])  # type: ignore[arg-type]
+    parts = input.reshape(_split_depth(input.shape, blocksize, mode)).transpose(_TO_SPACE[mode])
     return parts.reshape(n, c // blocksize**2, h * blocksize, w * blocksize)
 
 
@@ -543,7 +540,7 @@ def _(input: Tensor, *, blocksize: int, mode: str) -> Shape:
 
 @SpaceToDepth.gradient
 def _(g: Tensor, blocksize: int, mode: str) -> Grads:
-    return DepthToSpace(g, blocksize=blocksize, mode=mode)  # type: ignore[no-any-return]
+    return DepthToSpace(g, blocksize=blocksize, mode=mode)
 
 
 @SpaceToDepth.decompose
@@ -553,4 +550,4 @@ def _to_depth(input: Tensor, blocksize: int, mode: str) -> Tensor:
     b = blocksize
     split = Reshape(input, reshape_target(input.shape, (n, c, h // b, b, w // b, b)))
     parts = Transpose(split, perm=tuple(np.argsort(_TO_SPACE[mode]).tolist()))
-    return Reshape(parts, reshape_target(parts.shape, (n, c * b * b, h // b, w // b)))  # type: ignore[no-any-return]
+    return Reshape(parts, reshape_target(parts.shape, (n, c * b * b, h // b, w // b)))

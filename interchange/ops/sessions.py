@@ -85,7 +85,9 @@ def _make(bound: Bound, arrays: tuple[Array | None, ...]) -> Run | None:
 
     op = bound.op
     inputs = [
-        None if a is None else Value(f"x{i}", a.dtype, tuple(f"d{i}_{d}" if isinstance(d, str) else d for d in _dims(a)))
+        None
+        if a is None
+        else Value(f"x{i}", a.dtype, tuple(f"d{i}_{d}" if isinstance(d, str) else d for d in _dims(a)))
         for i, a in enumerate(arrays)
     ]
     opset = _opset(op.schema.since)
@@ -108,8 +110,12 @@ def _make(bound: Bound, arrays: tuple[Array | None, ...]) -> Run | None:
     execute = session.run
 
     if len(names) == 1:
-        return lambda *xs: execute(names, {n: np.ascontiguousarray(xs[i]) if xs[i].ndim else xs[i] for i, n in slots})[0]
-    return lambda *xs: tuple(execute(names, {n: np.ascontiguousarray(xs[i]) if xs[i].ndim else xs[i] for i, n in slots}))
+        return lambda *xs: execute(names, {n: np.ascontiguousarray(xs[i]) if xs[i].ndim else xs[i] for i, n in slots})[
+            0
+        ]
+    return lambda *xs: tuple(
+        execute(names, {n: np.ascontiguousarray(xs[i]) if xs[i].ndim else xs[i] for i, n in slots})
+    )
 
 
 def _opset(since: int) -> int:

@@ -205,16 +205,18 @@ def add_back(cols: Array, w: Windows) -> Array:
     ends = [max(int(b) + int(n), int(c)) for b, n, c in zip(w.before, w.image, w.covered, strict=True)]
     total = np.zeros((*cols.shape[:2], *ends), cols.dtype)
     for tap in np.ndindex(*cols.shape[2 : 2 + rank]):
-        total[(..., *_places(w, tap))] += cols[(slice(None), slice(None), *tap)]
-    return total[(..., *[slice(int(b), int(b) + int(n)) for b, n in zip(w.before, w.image, strict=True)])]
+        total[_places(w, tap)] += cols[(slice(None), slice(None), *tap)]
+    inner = [slice(int(b), int(b) + int(n)) for b, n in zip(w.before, w.image, strict=True)]
+    return total[(slice(None), slice(None), *inner)]
 
 
-def _places(w: Windows, tap: tuple[int, ...]) -> list[slice]:
+def _places(w: Windows, tap: tuple[int, ...]) -> tuple[slice, ...]:
     """Where position `tap` of each window lies in the padded image."""
-    return [
+    spatial = [
         slice(t * d, t * d + (int(m) - 1) * s + 1, s)
         for t, d, s, m in zip(tap, w.dilations, w.strides, w.maps, strict=True)
     ]
+    return (slice(None), slice(None), *spatial)
 
 
 def counts(w: Windows, include_pad: bool) -> Array:
