@@ -219,7 +219,7 @@ def divide(a: Tensor, b: Tensor) -> Tensor:
     """a / b of floats. Integers are refused: ONNX would drop the fraction, NumPy and PyTorch would not."""
     if is_integer(a.dtype) or a.dtype.kind == "b":
         raise OperatorError(
-            "IX116",
+            "IX120",
             "/ of integers would lose the fraction or change the dtype",
             where=user_line(),
             found=f"{name_of(a.dtype)} / {name_of(b.dtype)}",
@@ -384,7 +384,7 @@ def _floating(x: Tensor) -> Tensor:
     """A mean of integers is no integer: refused, as / is."""
     if is_integer(x.dtype) or x.dtype.kind == "b":
         raise OperatorError(
-            "IX116",
+            "IX120",
             "a mean of integers would lose the fraction or change the dtype",
             where=user_line(),
             found=f"{name_of(x.dtype)}{shape_text(x.shape)}",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from interchange.dims import DimLike, Shape
-from interchange.dtypes import Array, DType, dtype_of, is_float, name_of
+from interchange.dtypes import Array, DType, dtype_of, is_float, is_integer, name_of
 from interchange.errors import OperatorError, user_line
 
 if TYPE_CHECKING:
@@ -234,7 +234,11 @@ class Tensor:
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self._data, dtype=dtype, copy=True) if copy or dtype else self.numpy()
+        if dtype is not None and np.dtype(dtype) != self.dtype:
+            if copy is False:
+                raise ValueError(f"a {name_of(self.dtype)} tensor is no {np.dtype(dtype)} array without a copy")
+            return self._data.astype(dtype)
+        return self._data.copy() if copy else self.numpy()
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
         asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
@@ -452,30 +456,63 @@ def wrap(data: Array) -> Tensor:
 
 
 def to_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Array:
-    """A numpy array of `data`. Python floats are float32 and ints int64 unless `dtype` says otherwise."""
+    """A numpy array of `data`. Python floats are float32 and ints int64 unless `dtype` says otherwise.
+
+    Raises OperatorError IX105 for what is no array, IX114 for integers that `dtype` cannot hold.
+    """
     wanted = None if dtype is None else dtype_of(dtype)
     if isinstance(data, Tensor):
         data = data.numpy()
+    array = _array(data)
     if not hasattr(data, "dtype"):
-        try:
-            array = np.asarray(data)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise OperatorError(
-                "IX105",
-                "this does not make a tensor",
-                where=user_line(),
-                found=f"{type(data).__name__}: {error}",
-                expected="a number, or nested sequences of equal length",
-                fix="pad or split ragged data",
-            ) from None
         if wanted is None:
             wanted = {"f": np.dtype(np.float32), "i": np.dtype(np.int64)}.get(array.dtype.kind)
-    else:
-        array = np.asarray(data)
+        elif array.dtype.kind in "iu" and is_integer(wanted):
+            _must_hold(array, wanted)
     wanted = dtype_of(array.dtype) if wanted is None else wanted
     if array.dtype == wanted:
         return np.array(array) if copy else array
-    return array.astype(wanted)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(wanted)
+
+
+def _array(data: Any) -> Array:
+    try:
+        array = np.asarray(data)
+    except (ValueError, TypeError, OverflowError) as error:  # ragged; or a foreign tensor of a dtype that NumPy lacks
+        raise _no_tensor(data, str(error)) from None
+    if array.dtype == object and not all(isinstance(v, str) for v in array.flat):
+        other = next(type(v).__name__ for v in array.flat if not isinstance(v, str))
+        raise _no_tensor(data, f"it holds a {other}" if other != "int" else "an integer of more than 64 bits")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _no_tensor(data: Any, why: str) -> OperatorError:
+    return OperatorError(
+        "IX105",
+        "this does not make a tensor",
+        where=user_line(),
+        found=f"{type(data).__name__}: {why}",
+        expected="a number, an array, or nested sequences of equal length",
+        fix="pad or split ragged data; convert foreign arrays to a dtype that NumPy has",
+    )
+
+
+def _must_hold(numbers: Array, dtype: DType) -> None:
+    import ml_dtypes
+
+    info = ml_dtypes.iinfo(dtype)
+    low, high = int(info.min), int(info.max)
+    for value in (numbers.min(initial=0), numbers.max(initial=0)):
+        if not low <= int(value) <= high:
+            raise OperatorError(
+                "IX114",
+                f"the Python number {value} does not fit a {name_of(dtype)} tensor",
+                where=user_line(),
+                found=str(value),
+                expected=f"integers from {low} to {high}",
+                fix="choose a wider dtype",
+            )
 
 
 def shape_text(shape: Sequence[object]) -> str:
