@@ -42,13 +42,11 @@ def _(
 
 
 @Dropout.gradient
-def _(
-    g: Tensor, data: Tensor, ratio: Tensor | None, training_mode: Tensor | None, output: Tensor, mask: Tensor | None
-) -> Grads:
-    if training_mode is None or known(training_mode) == (0,):
-        return g, None, None
+def _(g: Tensor | None, ratio: Tensor | None, training_mode: Tensor | None, mask: Tensor | None) -> Grads:
+    if g is None or training_mode is None or known(training_mode) == (0,):
+        return g
     if mask is None:
         raise refuse("the gradient needs the mask", expected="Dropout(..., outputs=2) in a traced step")
     p = 0.5 if ratio is None else ratio.astype(g.dtype)
     scale = 1 / (1 - training_mode.astype(g.dtype) * p)
-    return g * mask.astype(g.dtype) * scale, None, None
+    return g * mask.detach().astype(g.dtype) * scale, None, None
