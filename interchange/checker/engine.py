@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from interchange.checker.report import Report
+from interchange.checker.context import Context, plural
+from interchange.checker.report import Finding, Report, Where, ordered
+from interchange.errors import UsageError
 from interchange.graph import files
 from interchange.graph.core import ModelIR
+from interchange.graph.external import Folder
 
 if TYPE_CHECKING:
     import onnx
@@ -20,8 +23,80 @@ def check(
     target: str | None = None,
     select: Sequence[str] | None = None,
     ignore: Sequence[str] | None = None,
+    trust_links: bool = False,
 ) -> Report:
-    """Look for everything that is wrong with a model."""
-    if isinstance(model, (str, bytes, os.PathLike)):
-        files.read(model)
-    return Report(str(model) if isinstance(model, (str, os.PathLike)) else "the model")
+    """Look for everything that is wrong with a model, and report it all at once.
+
+    model: a path, the bytes of a file, a ModelProto, or a graph.  target: also check that this runtime loads it
+    (``onnxruntime>=1.18``).  select, ignore: codes or beginnings of codes (``IX56``) to report alone, or to leave out.
+    trust_links: see `interchange.graph.external.Folder`.
+
+    Raises FileError IX301 or IX302 for what is no ONNX model at all, SchemaError IX420 or IX421 for a target that
+    cannot be read, UsageError IX830 for a code that does not exist. Findings are never raised:
+    see `Report.raise_if_errors`.
+    """
+    from interchange import schemas
+    from interchange.checker import rules  # noqa: F401  (registers them)
+    from interchange.checker.rule import RULES
+
+    if target is not None:
+        schemas.resolve(target)
+    wanted = [c for c in RULES if _chosen(c, select, ignore, RULES)]
+    proto, windows, folder, name = _read(model)
+    findings: list[Finding] = []
+    try:
+        ctx = Context(proto, windows, Folder(folder, trust_links) if folder is not None else None, name, target)
+        for rule in RULES.values():
+            found = list(rule.run(ctx))  # every rule runs: later ones rely on what it marks as broken
+            findings += found if rule.code in wanted else []
+    except UnicodeDecodeError as error:
+        findings.append(_not_text(name, error))
+        return Report(name, tuple(findings))
+    return Report(name, ordered(findings), _facts(ctx))
+
+
+def _read(
+    model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto,
+) -> tuple[onnx.ModelProto, Mapping[int, memoryview], str | os.PathLike[str] | None, str]:
+    if isinstance(model, (str, os.PathLike)):
+        return *files.read(model), os.fspath(model)
+    if isinstance(model, bytes):
+        return *files.read(model), "the model"
+    if isinstance(model, ModelIR):
+        from interchange.graph.proto import to_proto
+
+        return to_proto(model), {}, None, "the model"
+    return model, {}, None, "the model"
+
+
+def _chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | None, known: Mapping[str, object]) -> bool:
+    for prefix in (*(select or ()), *(ignore or ())):
+        if not any(k.startswith(prefix) for k in known) or not prefix:
+            raise UsageError(
+                "IX830",
+                f"no finding has a code that begins with {prefix!r}",
+                found=prefix,
+                expected=f"codes from {min(known)} to {max(known)}, or their beginnings",
+                fix="see docs/errors/checker.md for all codes",
+            )
+    if select is not None and not any(code.startswith(p) for p in select):
+        return False
+    return not any(code.startswith(p) for p in ignore or ())
+
+
+def _not_text(name: str, error: UnicodeDecodeError) -> Finding:
+    return Finding(
+        "IX500",
+        "error",
+        "a name or text in the model is not UTF-8",
+        Where(file=name),
+        found=repr(error.object[max(error.start - 10, 0) : error.end + 10]),
+        expected="text in UTF-8",
+        why="readers refuse the file, or see different names",
+        fix="the file is damaged or hostile: get it again from its source",
+    )
+
+
+def _facts(ctx: Context) -> str:
+    opsets = ", ".join(f"{d or 'opset'} {v}" for d, v in ctx.opsets.items())
+    return f"{opsets}, {plural(sum(len(s.nodes) for s in ctx.scopes), 'node')}"

@@ -30,8 +30,10 @@ class Inputs:
 
     def prepare(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The feeds by name: C-contiguous arrays of the declared dtype. Raises InputsError with all problems."""
-        if len(args) == 1 and not kwargs and isinstance(args[0], Mapping):
-            args, kwargs = (), args[0]
+        if not kwargs:
+            match args:
+                case [Mapping() as named]:
+                    args, kwargs = (), named
         if not args:
             feeds = self._known_to_be_right(kwargs)
             if feeds is not None:

@@ -44,7 +44,10 @@ class ValueSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """All of it. dims: the admissible (min, max) of each named size.  state: updated input -> output with its new value."""
+    """All of it.
+
+    dims: the admissible (min, max) of each named size.  state: updated input -> the output with its next value.
+    """
 
     inputs: dict[str, ValueSpec]
     outputs: dict[str, ValueSpec]

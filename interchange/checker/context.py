@@ -1,0 +1,275 @@
+"""A model as the rules see it: its graphs with their scopes, its nodes with their places, its operators' schemas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from interchange.checker.report import Where
+from interchange.errors import FileError, SchemaError
+from interchange.graph.external import Folder
+
+if TYPE_CHECKING:
+    import onnx
+
+    from interchange.checker.infer import Inferred
+    from interchange.schemas import OpSchema
+
+FunctionKey = tuple[str, str, str]
+
+
+def domain_of(proto: Any) -> str:
+    """The domain of a node, function or opset import; ``ai.onnx`` is another name of ``""``."""
+    return "" if proto.domain == "ai.onnx" else str(proto.domain)
+
+
+@dataclass(eq=False, slots=True)
+class NodeRef:
+    """A node where it stands."""
+
+    proto: onnx.NodeProto
+    scope: Scope
+    index: int
+
+    @property
+    def op(self) -> str:
+        """Its operator, with the domain unless that is ONNX's own."""
+        domain = domain_of(self.proto)
+        return f"{domain}::{self.proto.op_type}" if domain else str(self.proto.op_type)
+
+    @property
+    def label(self) -> str:
+        """Its name in quotes, or else the value it makes."""
+        made = next((o for o in self.proto.output if o), "")
+        return repr(self.proto.name) if self.proto.name else f"#{self.index} that makes {made!r}"
+
+    @property
+    def key(self) -> FunctionKey:
+        """What it calls, if that is a local function."""
+        return domain_of(self.proto), self.proto.op_type, self.proto.overload
+
+    def where(self, value: str = "") -> Where:
+        """Its place."""
+        notes = {e.key: e.value for e in self.proto.metadata_props}
+        return Where(
+            file=self.scope.file,
+            graph=self.scope.path,
+            node=self.label,
+            op=self.op,
+            value=value,
+            line=notes.get("interchange.line", ""),
+            module=notes.get("interchange.module", ""),
+        )
+
+    def graphs(self) -> Iterator[tuple[str, onnx.GraphProto]]:
+        """(attribute, subgraph) for each."""
+        for attribute in self.proto.attribute:
+            if attribute.HasField("g"):
+                yield attribute.name, attribute.g
+            for number, graph in enumerate(attribute.graphs):
+                yield f"{attribute.name}[{number}]", graph
+
+    def reads(self) -> set[str]:
+        """The names it needs: its inputs, and what its subgraphs take from outside."""
+        names = {n for n in self.proto.input if n}
+        for scope in self.scope.inner.get(self.index, ()):
+            names |= scope.free
+        return names
+
+
+@dataclass(eq=False)
+class Scope:
+    """One graph, subgraph or function body.
+
+    path: for a reader.  outer, holder: the graph around it and the number of the node that holds it.
+    opsets: what its nodes mean.  inner: by node number, the scopes of the subgraphs it holds.
+    """
+
+    proto: Any
+    file: str
+    path: str
+    opsets: Mapping[str, int]
+    outer: Scope | None = None
+    holder: int = -1
+    is_function: bool = False
+    inner: dict[int, list[Scope]] = field(default_factory=dict)
+
+    @cached_property
+    def nodes(self) -> list[NodeRef]:
+        """Its nodes in the file's order."""
+        return [NodeRef(node, self, i) for i, node in enumerate(self.proto.node)]
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """Names of its inputs."""
+        return list(self.proto.input) if self.is_function else [v.name for v in self.proto.input]
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of its outputs."""
+        return list(self.proto.output) if self.is_function else [v.name for v in self.proto.output]
+
+    @cached_property
+    def initializers(self) -> list[str]:
+        """Names of its constants, the sparse ones too."""
+        if self.is_function:
+            return []
+        return [t.name for t in self.proto.initializer] + [t.values.name for t in self.proto.sparse_initializer]
+
+    @cached_property
+    def makers(self) -> dict[str, list[int]]:
+        """Value -> the numbers of the nodes that make it."""
+        made: dict[str, list[int]] = {}
+        for node in self.nodes:
+            for name in node.proto.output:
+                if name:
+                    made.setdefault(name, []).append(node.index)
+        return made
+
+    @cached_property
+    def given(self) -> set[str]:
+        """Names that exist before the first node."""
+        return {*self.inputs, *self.initializers}
+
+    @cached_property
+    def names(self) -> set[str]:
+        """All names it defines."""
+        return self.given | self.makers.keys()
+
+    @cached_property
+    def free(self) -> set[str]:
+        """Names it takes from outside."""
+        used = {name for node in self.nodes for name in node.reads()} | {o for o in self.outputs if o}
+        return used - self.names
+
+    def finds(self, name: str, before: int) -> bool:
+        """Whether a node with that number may read the name: it is made before, here or in a graph around."""
+        scope = self
+        while True:
+            if name in scope.given or any(i < before for i in scope.makers.get(name, ())):
+                return True
+            if scope.outer is None:
+                return False
+            scope, before = scope.outer, scope.holder
+
+    def place(self, value: str = "") -> Where:
+        """The graph as a place."""
+        return Where(file=self.file, graph=self.path, value=value)
+
+    def infos(self) -> Iterator[tuple[str, onnx.ValueInfoProto]]:
+        """(``input``, ``output`` or ``value_info``, declaration) of each declared value."""
+        if not self.is_function:
+            yield from (("input", v) for v in self.proto.input)
+            yield from (("output", v) for v in self.proto.output)
+        yield from (("value_info", v) for v in self.proto.value_info)
+
+
+class Context:
+    """One model being checked. A rule reads it and yields problems; it changes nothing but `broken`."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        windows: Mapping[int, memoryview],
+        folder: Folder | None,
+        file: str,
+        target: str | None,
+    ) -> None:
+        """windows, folder: see `graph.files.read`; folder None: external data is not looked at."""
+        self.model, self.windows, self.folder, self.file, self.target = model, windows, folder, file, target
+        self.opsets = opsets_of(model.opset_import)
+        self.functions: dict[FunctionKey, Scope] = {}
+        self.broken: set[NodeRef] = set()  # nodes that a rule found wrong: later layers leave them alone
+        self.scopes: list[Scope] = []
+        self.main = self._scope(Scope(model.graph, file, "", self.opsets))
+        for function in model.functions:
+            path = f"function {domain_of(function)}::{function.name}"
+            scope = Scope(function, file, path, opsets_of(function.opset_import), is_function=True)
+            self.functions.setdefault((domain_of(function), function.name, function.overload), self._scope(scope))
+
+    def _scope(self, scope: Scope) -> Scope:
+        self.scopes.append(scope)
+        for node in scope.nodes:
+            for attribute, graph in node.graphs():
+                path = f"{scope.path or 'the graph'} / {node.label}.{attribute}"
+                child = Scope(graph, self.file, path, scope.opsets, scope, node.index)
+                scope.inner.setdefault(node.index, []).append(child)
+                self._scope(child)
+        return scope
+
+    @property
+    def where(self) -> Where:
+        """The file as a place."""
+        return Where(file=self.file)
+
+    def nodes(self) -> Iterator[NodeRef]:
+        """All nodes of all graphs and functions."""
+        for scope in self.scopes:
+            yield from scope.nodes
+
+    def whole_nodes(self) -> Iterator[tuple[NodeRef, OpSchema]]:
+        """The nodes nothing is wrong with so far, with their schema; not calls of local functions."""
+        for node in self.nodes():
+            if node not in self.broken and node.key not in self.functions:
+                schema = self.schema(node)
+                if schema is not None:
+                    yield node, schema
+
+    def schema(self, node: NodeRef) -> OpSchema | None:
+        """The schema of a node at its scope's opset, None if the registry has none."""
+        found = self.look_up(node)
+        return None if isinstance(found, SchemaError) else found
+
+    def look_up(self, node: NodeRef) -> OpSchema | SchemaError:
+        """The schema of a node, or the registry's error."""
+        from interchange import schemas
+
+        domain = domain_of(node.proto)
+        try:
+            known = min(node.scope.opsets.get(domain, 1), schemas.latest_opset(domain))
+            return schemas.schema(node.proto.op_type, known, domain)
+        except SchemaError as error:
+            return error
+
+    @cached_property
+    def data_errors(self) -> list[tuple[FileError, Where]]:
+        """What is wrong with the data of constants."""
+        from interchange.checker.rules.tensors import data_errors
+
+        return data_errors(self)
+
+    @cached_property
+    def inferred(self) -> Inferred:
+        """Types and shapes of all values, and what is wrong with them."""
+        from interchange.checker.infer import infer
+
+        return infer(self)
+
+
+def opsets_of(imports: Any) -> dict[str, int]:
+    """Domain -> version; the first import of a domain counts."""
+    found: dict[str, int] = {}
+    for entry in imports:
+        found.setdefault(domain_of(entry), entry.version)
+    return found
+
+
+def plural(count: int, word: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def listed(names: Any, limit: int = 8) -> str:
+    """Names for a message, shortened."""
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(map(repr, names[:limit])) + more) or "none"
+
+
+def sentence(text: str) -> str:
+    """A message of a library without its prefix, as one line."""
+    text = re.sub(r"^\[\w+\]\s*", "", text.strip())
+    return " ".join(re.sub(r"\(op_type:[^)]*\):?", "", text).split())

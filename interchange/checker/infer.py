@@ -1,0 +1,317 @@
+"""Types and shapes of all values, node by node: each node's disagreement becomes a problem, and the walk goes on.
+
+onnx supplies the shape rule of each operator (`onnx.shape_inference.infer_node_outputs`); the order, the scopes, the
+comparison with what the file declares, and what onnx's rules do not look at are here. A node whose inputs are not
+known, or which an earlier rule found broken, contributes what the file declares of its outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from interchange.checker import shapes
+from interchange.checker.context import Context, NodeRef, Scope, domain_of, sentence
+from interchange.checker.rule import Problem
+from interchange.checker.typetext import elem_text, onnx_text, reader_text
+from interchange.errors import SchemaError
+
+if TYPE_CHECKING:
+    pass
+
+_MAX_CALLS = 64  # functions that call functions; deeper is not looked at
+
+Types = dict[str, Any]  # value -> TypeProto
+
+
+@dataclass(slots=True)
+class Inferred:
+    """The result: types of each scope's values, problems by kind."""
+
+    types: dict[Scope, Types] = field(default_factory=dict)
+    data: dict[Scope, dict[str, Any]] = field(default_factory=dict)
+    problems: dict[str, dict[Problem, None]] = field(default_factory=dict)
+
+    def add(self, kind: str, problem: Problem) -> None:
+        """Note a problem; the same one counts once."""
+        self.problems.setdefault(kind, {})[problem] = None
+
+
+def infer(ctx: Context) -> Inferred:
+    """Walk the main graph, with its subgraphs and the functions it calls."""
+    walk = _Walk(ctx)
+    walk.scope(ctx.main, {}, {}, {}, 0)
+    for scope in ctx.functions.values():
+        walk.result.types.setdefault(scope, {})
+    return walk.result
+
+
+class _Walk:
+    def __init__(self, ctx: Context) -> None:
+        self.ctx, self.result = ctx, Inferred()
+        self._calls: dict[tuple[Any, ...], list[Any]] = {}
+        self._symbols = {
+            d.dim_param for v in ctx.model.graph.input for d in v.type.tensor_type.shape.dim if d.dim_param
+        }
+        self._hints = _whole_model(ctx)
+
+    # -- one graph ----------------------------------------------------------------------------------------------------
+    def scope(
+        self,
+        scope: Scope,
+        outer: Mapping[str, Any],
+        outer_data: Mapping[str, Any],
+        given: Types,
+        depth: int,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Types:
+        """Types of a scope's values. given: its inputs' types where the caller knows them."""
+        declared = {v.name: v.type for _, v in scope.infos() if v.type.WhichOneof("value")}
+        types: Types = dict(outer)
+        data: dict[str, Any] = dict(outer_data)
+        for name in scope.inputs:
+            found = declared.get(name) or given.get(name)
+            types.pop(name, None)
+            if found is not None:
+                types[name] = found
+        if not scope.is_function:
+            for tensor in scope.proto.initializer:
+                types[tensor.name] = _tensor_type(tensor)
+                if tensor.name not in scope.inputs:
+                    self._keep(data, tensor.name, tensor)
+                elif tensor.name in declared:
+                    self._compare(scope, tensor.name, types[tensor.name], declared[tensor.name], None)
+                    types[tensor.name] = declared[tensor.name]
+            for sparse in scope.proto.sparse_initializer:
+                types[sparse.values.name] = _sparse_type(sparse)
+        for node in scope.nodes:
+            outputs = self.node(node, types, data, depth, attributes or {})
+            for name in node.proto.output:
+                if name:
+                    types.pop(name, None)
+                    data.pop(name, None) if name not in outputs or name in outer_data else None
+                    found = self._merge(scope, node, name, outputs.get(name), declared.get(name))
+                    if found is not None:
+                        types[name] = found
+        self.result.types[scope] = types
+        self.result.data[scope] = data
+        return types
+
+    def _keep(self, data: dict[str, Any], name: str, tensor: Any) -> None:
+        """Constants that decide shapes: small ones, whose bytes are in the proto."""
+        if shapes.is_small(tensor):
+            data[name] = tensor
+
+    # -- one node -----------------------------------------------------------------------------------------------------
+    def node(
+        self, node: NodeRef, types: Types, data: dict[str, Any], depth: int, attributes: Mapping[str, Any]
+    ) -> Types:
+        """Types of its outputs, as far as they are known."""
+        ctx = self.ctx
+        proto = _bound(node.proto, attributes)
+        names = [n for n in proto.input if n]
+        function = ctx.functions.get(node.key)
+        known = all(n in types for n in names)
+        for inner in node.scope.inner.get(node.index, ()):
+            self.scope(inner, types, data, _body_inputs(proto, inner, types), depth, attributes)
+        if node in ctx.broken:
+            return {}
+        if function is not None:
+            return self._call(node, proto, function, types, data, depth)
+        schema = ctx.schema(node)
+        if schema is None or not known:
+            return {}
+        try:
+            out_texts = schema.bind_type_texts([onnx_text(types[n]) if n else None for n in proto.input])
+        except SchemaError as error:
+            kind = "dtype" if error.code == "IX405" else "shape"
+            self.result.add(
+                kind,
+                Problem(
+                    f"node {node.label}: {error.message}",
+                    node.where(),
+                    found=_inputs_text(proto, types),
+                    expected=error.expected or "",
+                    why="runtimes refuse the model",
+                    fix=error.fix or "",
+                ),
+            )
+            return {}
+        outputs = self._by_rule(node, proto, types, data)
+        if outputs is None:
+            return _from_texts(proto, out_texts)
+        for kind, problem in shapes.look(node, proto, types, data):
+            self.result.add(kind, problem)
+        shapes.constant(proto, types, data)
+        return outputs
+
+    def _by_rule(self, node: NodeRef, proto: Any, types: Types, data: Mapping[str, Any]) -> Types | None:
+        """What onnx's shape rule says; None if there is no such rule or it failed."""
+        import onnx
+        from onnx import defs, shape_inference
+
+        domain = domain_of(proto)
+        version = node.scope.opsets.get(domain, 1)
+        needed = {n for n in proto.input if n} | {n for s in node.scope.inner.get(node.index, ()) for n in s.free}
+        imports = [onnx.helper.make_opsetid(d, v) for d, v in node.scope.opsets.items()]
+        try:
+            schema = defs.get_schema(proto.op_type, version, domain)
+        except defs.SchemaError:
+            return None
+        try:
+            return dict(
+                shape_inference.infer_node_outputs(
+                    schema,
+                    proto,
+                    {n: types[n] for n in needed if n in types},
+                    {n: data[n] for n in proto.input if n in data},
+                    opset_imports=imports,
+                    ir_version=self.ctx.model.ir_version,
+                )
+            )
+        except Exception as error:  # several unrelated classes of the library, all with a message
+            if any(n.key in self.ctx.functions for s in node.scope.inner.get(node.index, ()) for n in _all(s)):
+                return None  # onnx does not look into local functions here
+            self.result.add(
+                "branch" if proto.op_type == "If" else "shape",
+                Problem(
+                    f"node {node.label}: {sentence(str(error))}",
+                    node.where(),
+                    found=_inputs_text(proto, types) or "no inputs",
+                    expected=f"inputs and attributes that {proto.op_type} takes together",
+                    why="runtimes refuse the model, or fail when it runs",
+                    fix=f"look at the shapes of both sides, and at: interchange schema {proto.op_type}",
+                ),
+            )
+            self.ctx.broken.add(node)
+            return None
+
+    def _call(
+        self, node: NodeRef, proto: Any, function: Scope, types: Types, data: Mapping[str, Any], depth: int
+    ) -> Types:
+        """A local function, written out for these input types."""
+        if depth >= _MAX_CALLS:
+            return {}
+        given = {f: types[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in types}
+        constants = {f: data[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in data}
+        attributes = {a.name: a for a in function.proto.attribute_proto} | {a.name: a for a in proto.attribute}
+        parts = (*sorted(given.items()), *sorted(attributes.items()))
+        key = (function, tuple(sorted(constants)), *((n, p.SerializeToString(deterministic=True)) for n, p in parts))
+        if key not in self._calls:
+            self._calls[key] = []
+            inside = self.scope(function, {}, constants, given, depth + 1, attributes)
+            self._calls[key] = [inside.get(n) for n in function.outputs]
+        found = zip(proto.output, self._calls[key], strict=False)
+        return {n: t for n, t in found if n and t is not None}
+
+    # -- declared against inferred ------------------------------------------------------------------------------------
+    def _merge(self, scope: Scope, node: NodeRef, name: str, inferred: Any, declared: Any) -> Any:
+        hint = self._hints.get(name) if scope is self.ctx.main else None
+        if inferred is None or not inferred.WhichOneof("value"):
+            return declared or hint
+        if declared is not None:
+            self._compare(scope, name, inferred, declared, node)
+        return shapes.filled(inferred, declared if declared is not None else None, hint)
+
+    def _compare(self, scope: Scope, name: str, inferred: Any, declared: Any, node: NodeRef | None) -> None:
+        where = node.where(name) if node is not None else scope.place(name)
+        kind, message = shapes.conflict(inferred, declared, self._symbols)
+        if kind:
+            maker = f"node {node.label} ({node.op}) gives" if node is not None else "its data is"
+            self.result.add(
+                kind,
+                Problem(
+                    f"{name!r} is declared as {reader_text(declared)}, but {maker} {reader_text(inferred)}{message}",
+                    where,
+                    found=f"declared {reader_text(declared)}",
+                    expected=reader_text(inferred),
+                    why="who relies on the declaration gets something else; some runtimes refuse the model",
+                    fix="correct the declaration, or the node",
+                ),
+            )
+
+
+def _all(scope: Scope) -> Iterator[NodeRef]:
+    for node in scope.nodes:
+        yield node
+        for inner in scope.inner.get(node.index, ()):
+            yield from _all(inner)
+
+
+def _whole_model(ctx: Context) -> Types:
+    """What onnx's inference over the whole model knows more: it follows shapes that are computed as data."""
+    from onnx import shape_inference
+
+    if ctx.broken or len(ctx.main.nodes) > 20_000:
+        return {}
+    try:
+        model = shape_inference.infer_shapes(ctx.model, data_prop=True)
+    except Exception:  # it gives up at the first problem; ours are found node by node
+        return {}
+    return {v.name: v.type for v in model.graph.value_info}
+
+
+def _bound(proto: Any, attributes: Mapping[str, Any]) -> Any:
+    """The node with references to a function's attributes replaced by their values."""
+    if not any(a.ref_attr_name for a in proto.attribute):
+        return proto
+    import onnx
+
+    copy = onnx.NodeProto()
+    copy.CopyFrom(proto)
+    del copy.attribute[:]
+    for attribute in proto.attribute:
+        value = attributes.get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
+        if value is not None:
+            copy.attribute.add().CopyFrom(value)
+            copy.attribute[-1].name = attribute.name
+    return copy
+
+
+def _body_inputs(proto: Any, body: Scope, types: Types) -> Types:
+    """Types of a Loop's or Scan's body inputs which follow from the node's: dtypes, and shapes where they are fixed."""
+    import onnx
+
+    if proto.op_type == "Loop":
+        fixed = [onnx.helper.make_tensor_type_proto(7, []), onnx.helper.make_tensor_type_proto(9, [])]
+        carried = [shapes.without_shape(types[n]) if n in types else None for n in proto.input[2:]]
+        found = dict(zip(body.inputs, [*fixed, *carried], strict=False))
+        return {n: t for n, t in found.items() if t is not None}
+    if proto.op_type == "Scan":
+        found = dict(
+            zip(
+                body.inputs, [shapes.without_shape(types[n]) if n in types else None for n in proto.input], strict=False
+            )
+        )
+        return {n: t for n, t in found.items() if t is not None}
+    return {}
+
+
+def _tensor_type(tensor: Any) -> Any:
+    import onnx
+
+    return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+
+
+def _sparse_type(sparse: Any) -> Any:
+    import onnx
+
+    return onnx.helper.make_tensor_type_proto(sparse.values.data_type, list(sparse.dims))
+
+
+def _from_texts(proto: Any, texts: tuple[str | None, ...]) -> Types:
+    """Tensor types without shape, from the registry's binding."""
+    import onnx
+
+    found: Types = {}
+    for i, name in enumerate(proto.output):
+        text = texts[min(i, len(texts) - 1)] if texts else None
+        number = elem_text(text)
+        if name and number:
+            found[name] = onnx.helper.make_tensor_type_proto(number, None)
+    return found
+
+
+def _inputs_text(proto: Any, types: Types) -> str:
+    return "; ".join(f"{n}: {reader_text(types[n]) if n in types else '?'}" for n in proto.input if n)

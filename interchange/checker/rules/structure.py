@@ -1,0 +1,504 @@
+"""Structure: versions and imports; that every name means one value, which is made before it is used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from interchange.checker.context import Context, NodeRef, Scope, domain_of, listed
+from interchange.checker.rule import Problem, Problems, rule
+
+_WHY_NAMES = "a name has to mean one value: runtimes refuse the model, or choose one of the two"
+
+
+# -- versions ---------------------------------------------------------------------------------------------------------
+@rule("IX501", "error", "IR version unknown")
+def ir_version(ctx: Context) -> Problems:
+    import onnx
+
+    newest, version = int(onnx.IR_VERSION), ctx.model.ir_version
+    if not 1 <= version <= newest:
+        yield Problem(
+            f"IR version {version} is unknown",
+            ctx.where,
+            found=f"IR version {version}",
+            expected=f"1 to {newest}",
+            why="no released runtime loads it",
+            fix="export the model again, or set ir_version to the one of its opset (10 for opset 21)",
+        )
+
+
+@rule("IX502", "error", "No opset import")
+def no_opset(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        if scope.outer is None and not scope.opsets and (scope is ctx.main or scope.nodes):
+            yield Problem(
+                "nothing says which operators' versions are meant",
+                scope.place(),
+                found="no opset import",
+                expected="an opset_import for each domain that is used",
+                why="operators differ from opset to opset, so the meaning is open",
+                fix="add opset_import {domain: '', version: 21}, or the version it was written for",
+            )
+
+
+@rule("IX503", "error", "A domain is imported twice")
+def duplicate_import(ctx: Context) -> Problems:
+    imports = [(ctx.main, ctx.model.opset_import), *((f, f.proto.opset_import) for f in ctx.functions.values())]
+    for scope, entries in imports:
+        counts = Counter(domain_of(e) for e in entries)
+        for domain in (d for d, n in counts.items() if n > 1):
+            versions = [e.version for e in entries if domain_of(e) == domain]
+            yield Problem(
+                f"domain {domain or 'ai.onnx'} is imported twice",
+                scope.place(),
+                found=f"versions {', '.join(map(str, versions))}",
+                expected="one version of each domain",
+                why="readers differ in the one they take, and so in what the operators mean",
+                fix="keep the version the model was written for",
+            )
+
+
+@rule("IX504", "error", "Opset unknown")
+def opset_range(ctx: Context) -> Problems:
+    from interchange import schemas
+
+    for scope in (ctx.main, *ctx.functions.values()):
+        for domain, version in scope.opsets.items():
+            if domain not in schemas.domains():
+                continue
+            newest = schemas.latest_opset(domain)
+            newest = max(newest, 5) if domain == "ai.onnx.ml" else newest
+            if not 1 <= version <= newest and not domain.startswith("com."):
+                yield Problem(
+                    f"there is no opset {version} of {domain or 'ai.onnx'}",
+                    scope.place(),
+                    found=f"opset {version}",
+                    expected=f"1 to {newest}",
+                    why="runtimes refuse opsets they do not know",
+                    fix=f"export it for opset {newest} or lower; 21 runs almost everywhere",
+                )
+
+
+@rule("IX505", "error", "A domain is not imported")
+def missing_import(ctx: Context) -> Problems:
+    for node in ctx.nodes():
+        domain = domain_of(node.proto)
+        if domain not in node.scope.opsets and node.scope.opsets:
+            ctx.broken.add(node)
+            yield Problem(
+                f"{node.op} is used, but its domain is not imported",
+                node.where(),
+                found=f"imports of {', '.join(d or 'ai.onnx' for d in node.scope.opsets)}",
+                expected=f"an opset_import of {domain or 'ai.onnx'}",
+                fix=f"add opset_import {{domain: {domain!r}, version: ...}}",
+            )
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+@rule("IX506", "error", "A value that nothing makes")
+def undefined(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for node in scope.nodes:
+            for name in dict.fromkeys(n for n in node.proto.input if n):
+                if not scope.finds(name, node.index) and not _made_later(scope, name):
+                    ctx.broken.add(node)
+                    yield _undefined(ctx, scope, name, node)
+
+
+def _made_later(scope: Scope | None, name: str) -> bool:
+    while scope is not None:
+        if name in scope.makers:
+            return True
+        scope = scope.outer
+    return False
+
+
+def _undefined(ctx: Context, scope: Scope, name: str, node: NodeRef | None) -> Problem:
+    visible = set(scope.names)
+    outer = scope.outer
+    while outer is not None:
+        visible |= outer.names
+        outer = outer.outer
+    inside = next((s for s in ctx.scopes if name in s.names), None)
+    near = get_close_matches(name, visible, 1)
+    if inside is not None:
+        found = f"{name!r} exists only in {inside.path or 'the main graph'}"
+        fix = "make it an output of that graph, or compute it outside"
+    else:
+        found = f"no input, initializer or node output {name!r}"
+        fix = f"did you mean {near[0]!r}?" if near else "add the node or initializer that makes it"
+    return Problem(
+        f"{f'node {node.label}' if node else 'the graph'} reads {name!r}, which nothing makes",
+        node.where(name) if node else scope.place(name),
+        found=found,
+        expected=f"one of {listed(sorted(visible))}",
+        why="the model cannot be run",
+        fix=fix,
+    )
+
+
+@rule("IX507", "error", "Nodes are not in order")
+def order(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        loops = {i for loop in _cycles(scope) for i in loop}
+        for node in scope.nodes:
+            if node.index in loops:
+                continue
+            for name in sorted(node.reads()):
+                if name not in scope.given and name in scope.makers and min(scope.makers[name]) >= node.index:
+                    maker = scope.nodes[scope.makers[name][0]]
+                    yield Problem(
+                        f"node {node.label} stands before the node that makes its input {name!r}",
+                        node.where(name),
+                        found=f"node {node.label} at {node.index}, node {maker.label} at {maker.index}",
+                        expected="nodes in an order in which every value is made before it is used",
+                        why="the format asks for it; some runtimes sort, others refuse",
+                        fix="sort the nodes: interchange.graph.files.save(files.load(path), path) does",
+                    )
+
+
+@rule("IX508", "error", "Nodes wait for each other")
+def cycle(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for loop in _cycles(scope):
+            nodes = [scope.nodes[i] for i in loop]
+            ctx.broken.update(nodes)
+            yield Problem(
+                f"node {nodes[0].label} needs its own result",
+                nodes[0].where(),
+                found=" -> ".join([*(n.label for n in nodes[:6]), nodes[0].label]),
+                expected="nodes that can be put in an order",
+                why="the model cannot be run",
+                fix="break the cycle; what repeats belongs into a Loop or Scan",
+            )
+
+
+def _cycles(scope: Scope) -> list[list[int]]:
+    """Groups of nodes that reach each other (strongly connected components; Tarjan's algorithm, without recursion)."""
+    needs = [
+        sorted({scope.makers[n][0] for n in node.reads() if n in scope.makers and n not in scope.given})
+        for node in scope.nodes
+    ]
+    if all(p < i for i, producers in enumerate(needs) for p in producers):
+        return []
+    order: dict[int, int] = {}
+    low: dict[int, int] = {}
+    path: list[int] = []
+    groups: list[list[int]] = []
+    done: set[int] = set()
+    for start in range(len(needs)):
+        work = [(start, 0)] if start not in order else []
+        while work:
+            node, step = work.pop()
+            if step == 0:
+                order[node] = low[node] = len(order)
+                path.append(node)
+            elif needs[node][step - 1] not in done:
+                low[node] = min(low[node], low[needs[node][step - 1]])
+            for at in range(step, len(needs[node])):
+                target = needs[node][at]
+                if target not in order:
+                    work += [(node, at + 1), (target, 0)]
+                    break
+                if target not in done:
+                    low[node] = min(low[node], order[target])
+            else:
+                if low[node] == order[node]:
+                    group = path[path.index(node) :]
+                    del path[path.index(node) :]
+                    done.update(group)
+                    if len(group) > 1 or node in needs[node]:
+                        groups.append(sorted(group))
+    return groups
+
+
+@rule("IX509", "error", "A value is made twice")
+def made_twice(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name, makers in scope.makers.items():
+            if len(makers) > 1:
+                nodes = [scope.nodes[i] for i in makers]
+                yield Problem(
+                    f"value {name!r} is made by {len(makers)} nodes",
+                    nodes[1].where(name),
+                    found=", ".join(f"node {n.label} ({n.op})" for n in nodes),
+                    expected="one node for each value",
+                    why=_WHY_NAMES,
+                    fix=f"rename the output of node {nodes[1].label} and what reads it",
+                )
+
+
+@rule("IX510", "error", "Two nodes have one name")
+def duplicate_node_name(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        named: dict[str, NodeRef] = {}
+        for node in scope.nodes:
+            first = named.setdefault(node.proto.name, node) if node.proto.name else node
+            if first is not node:
+                yield Problem(
+                    f"two nodes are named {node.label}",
+                    node.where(),
+                    found=f"{first.op} at {first.index}, {node.op} at {node.index}",
+                    expected="a name of its own for each node, or none",
+                    why="ONNX Runtime refuses the model",
+                    fix="rename one of them",
+                )
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [n for n, count in Counter(names).items() if count > 1]
+
+
+@rule("IX511", "error", "Two inputs have one name")
+def duplicate_input(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name in _twice(n for n in scope.inputs if n):
+            yield Problem(
+                f"two inputs are named {name!r}",
+                scope.place(name),
+                found=f"inputs {listed(scope.inputs)}",
+                expected="a name of its own for each input",
+                why=_WHY_NAMES,
+                fix="rename one of them and what reads it",
+            )
+
+
+@rule("IX512", "error", "Two initializers have one name")
+def duplicate_initializer(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name in _twice(scope.initializers):
+            yield Problem(
+                f"two initializers are named {name!r}",
+                scope.place(name),
+                found=f"{scope.initializers.count(name)} initializers {name!r}",
+                expected="a name of its own for each initializer",
+                why="runtimes take the first or the last of them without a word",
+                fix="remove or rename one of them",
+            )
+
+
+@rule("IX513", "error", "A node makes what is given already")
+def made_and_given(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name, makers in scope.makers.items():
+            if name in scope.given:
+                kind = "an input" if name in scope.inputs else "an initializer"
+                node = scope.nodes[makers[0]]
+                yield Problem(
+                    f"{name!r} is {kind}, and an output of node {node.label}",
+                    node.where(name),
+                    found=f"{kind} and a node output of one name",
+                    expected="one origin for each value",
+                    why=_WHY_NAMES,
+                    fix="rename the output of the node and what reads it",
+                )
+
+
+@rule("IX514", "error", "An output that nothing makes")
+def missing_output(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name in dict.fromkeys(scope.outputs):
+            if name in scope.names or _outer_name(scope, name):
+                continue
+            near = get_close_matches(name, scope.names, 1)
+            what = "function" if scope.is_function else "graph"
+            yield Problem(
+                f"output {name!r} of the {what} is made by nothing",
+                scope.place(name),
+                found=f"no node output, input or initializer {name!r}",
+                expected=f"one of {listed(sorted(scope.names))}",
+                why="the model cannot be run",
+                fix=f"did you mean {near[0]!r}?" if near else "add the node that makes it, or remove the output",
+            )
+
+
+def _outer_name(scope: Scope, name: str) -> bool:
+    outer = scope.outer
+    while outer is not None:
+        if name in outer.names:
+            return True
+        outer = outer.outer
+    return False
+
+
+@rule("IX515", "error", "No outputs")
+def no_outputs(ctx: Context) -> Problems:
+    if not ctx.model.graph.output:
+        yield Problem(
+            "the graph has no outputs",
+            ctx.where,
+            found="0 outputs",
+            expected="at least one",
+            why="ONNX Runtime loads it and fails in every run",
+            fix="declare what the model computes as an output",
+        )
+
+
+@rule("IX516", "error", "A subgraph reuses an outer name")
+def shadowed(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name in sorted(scope.names) if scope.outer is not None else ():
+            if _outer_name(scope, name):
+                index = scope.makers.get(name, [-1])[0]
+                yield Problem(
+                    f"{name!r} is defined in a subgraph, and in a graph around it",
+                    scope.nodes[index].where(name) if index >= 0 else scope.place(name),
+                    found=f"two values named {name!r} in nested graphs",
+                    expected="names that are different throughout nested graphs",
+                    why=_WHY_NAMES,
+                    fix="rename the one in the subgraph: interchange.graph.passes.unique_names does",
+                )
+
+
+@rule("IX517", "error", "A subgraph hands an outer value through")
+def outer_output(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name in scope.outputs if scope.outer is not None else ():
+            if name not in scope.names and _outer_name(scope, name):
+                yield Problem(
+                    f"output {name!r} of a subgraph is a value of the graph around it",
+                    scope.place(name),
+                    found="an outer value as output",
+                    expected="a value that the subgraph makes itself",
+                    why="the format does not allow it, and ONNX Runtime refuses it",
+                    fix=f"add an Identity node to the subgraph that takes {name!r}",
+                )
+
+
+@rule("IX518", "warning", "The graph has no name")
+def unnamed(ctx: Context) -> Problems:
+    if not ctx.model.graph.name:
+        yield Problem(
+            "the graph has no name",
+            ctx.where,
+            found="an empty name",
+            expected="a name",
+            why="the format asks for one, and onnx.checker refuses the model; runtimes do not mind",
+            fix='set graph.name, for example to "main"',
+        )
+
+
+@rule("IX519", "error", "An input or output without a type")
+def untyped(ctx: Context) -> Problems:
+    graph = ctx.model.graph
+    for kind, values in (("input", graph.input), ("output", graph.output)):
+        for value in values:
+            tensor = value.type.tensor_type
+            open_type = value.type.WhichOneof("value") is None or (
+                value.type.WhichOneof("value") == "tensor_type" and not tensor.elem_type
+            )
+            if open_type:
+                yield Problem(
+                    f"{kind} {value.name!r} has no type",
+                    ctx.main.place(value.name),
+                    found="no element type",
+                    expected="a type such as float32[batch, 3]",
+                    why="a caller cannot know what to give or expect",
+                    fix="declare its element type and shape",
+                )
+
+
+# -- functions --------------------------------------------------------------------------------------------------------
+@rule("IX521", "error", "A function calls itself")
+def recursion(ctx: Context) -> Problems:
+    calls = {
+        key: {n.key for s in ctx.scopes if _root(s) is scope for n in s.nodes} & ctx.functions.keys()
+        for key, scope in ctx.functions.items()
+    }
+    for key, scope in ctx.functions.items():
+        reached, ahead = set(), set(calls[key])
+        while ahead:
+            step = ahead.pop()
+            reached.add(step)
+            ahead |= calls[step] - reached
+        if key in reached:
+            bad = [n for s in ctx.scopes for n in s.nodes if n.key in reached and key in reached]
+            ctx.broken.update(bad)
+            yield Problem(
+                f"{scope.path} calls itself",
+                scope.place(),
+                found="a call of " + ", ".join(sorted(f"{d}::{n}" for d, n, _ in calls[key] if (d, n, _) in reached)),
+                expected="functions that can be written out",
+                why="a function is a macro in ONNX: writing it out would never end",
+                fix="use a Loop",
+            )
+
+
+def _root(scope: Scope) -> Scope:
+    while scope.outer is not None:
+        scope = scope.outer
+    return scope
+
+
+@rule("IX522", "error", "A function is called with too much")
+def function_arity(ctx: Context) -> Problems:
+    for node in ctx.nodes():
+        scope = ctx.functions.get(node.key)
+        if scope is None:
+            continue
+        for kind, given, taken in (
+            ("inputs", node.proto.input, scope.inputs),
+            ("outputs", node.proto.output, scope.outputs),
+        ):
+            if len(given) > len(taken):
+                ctx.broken.add(node)
+                yield Problem(
+                    f"node {node.label} calls {scope.path} with {len(given)} {kind}; it has {len(taken)}",
+                    node.where(),
+                    found=f"{len(given)} {kind}",
+                    expected=f"{kind} {listed(taken)}",
+                    why="ONNX Runtime refuses the model",
+                    fix=f"give at most {len(taken)} {kind}, or add them to the function",
+                )
+
+
+@rule("IX523", "error", "A function is defined twice")
+def duplicate_function(ctx: Context) -> Problems:
+    keys = Counter((domain_of(f), f.name, f.overload) for f in ctx.model.functions)
+    for key in (k for k, n in keys.items() if n > 1):
+        yield Problem(
+            f"function {key[0]}::{key[1]} is defined {keys[key]} times",
+            ctx.functions[key].place(),
+            found=f"{keys[key]} definitions",
+            expected="one for each domain, name and overload",
+            why="runtimes take one of them without a word",
+            fix="remove or rename the others",
+        )
+
+
+@rule("IX524", "error", "A reference to an attribute that is not there")
+def attribute_reference(ctx: Context) -> Problems:
+    for node in ctx.nodes():
+        root = _root(node.scope)
+        known = {*root.proto.attribute, *(a.name for a in root.proto.attribute_proto)} if root.is_function else set()
+        for attribute in node.proto.attribute:
+            if attribute.ref_attr_name and attribute.ref_attr_name not in known:
+                ctx.broken.add(node)
+                yield Problem(
+                    f"attribute {attribute.name} of node {node.label} refers to {attribute.ref_attr_name!r}",
+                    node.where(),
+                    found=f"a reference to {attribute.ref_attr_name!r}",
+                    expected=f"an attribute of the function: {listed(sorted(known))}"
+                    if root.is_function
+                    else "a value: only the nodes of a function can refer to attributes",
+                    why="its value cannot be known",
+                    fix="give the attribute a value, or declare the attribute at the function",
+                )
+
+
+@rule("IX525", "error", "A negative size")
+def negative_size(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for kind, value in scope.infos():
+            for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+                if dim.HasField("dim_value") and dim.dim_value < 0:
+                    yield Problem(
+                        f"{kind} {value.name!r} is declared with a negative size",
+                        scope.place(value.name),
+                        found=f"{dim.dim_value} at axis {axis}",
+                        expected="a size of 0 or more, a name, or nothing where it is open",
+                        why="some exporters write -1 for an open size; readers disagree on what it means",
+                        fix="give the size a name (dim_param), for example 'batch'",
+                    )
