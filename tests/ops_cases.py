@@ -53,6 +53,7 @@ class Case:
     op: str
     inputs: tuple[Input, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
+    as_is: tuple[int, ...] = ()  # the inputs that stay float32 when the others are float64
     sizes: Mapping[str, int] = field(default_factory=dict)  # of the named axes, over NORMAL
     at: tuple[int, ...] = (1, 2, 7)  # sizes of n which the symbolic shape rule is tried at
     gradient: bool = True  # False: at a kink, or without a rule
@@ -79,7 +80,8 @@ class Case:
         """The inputs, at these sizes of the named axes; `floats` takes the place of float32."""
         rng = np.random.default_rng(7)
         where = {**NORMAL, **self.sizes, **sizes}
-        return [None if i is None else _array(i, rng, where, np.dtype(floats)) for i in self.inputs]
+        dtypes = [np.dtype(np.float32 if k in self.as_is else floats) for k in range(len(self.inputs))]
+        return [None if i is None else _array(i, rng, where, d) for i, d in zip(self.inputs, dtypes, strict=True)]
 
     def abstract(self) -> list[Tensor | None]:
         """The inputs as tensors that have a dtype and a symbolic shape, and elements only where they are constant."""
@@ -436,4 +438,66 @@ def _losses() -> list[Case]:
     return [*cases, Case("SoftmaxCrossEntropyLoss", ("float32[n, 4]", labels, weights), {"outputs": 2})]
 
 
-CASES: list[Case] = [*_elementwise(), *_reductions(), *_shapes(), *_products(), *_indexing(), *_losses()]
+def _layers() -> list[Case]:
+    image, maps = "float32[n, 2, 6, 5]", apart("float32[n, 2, 6, 5]")
+    pool, norm = {"kernel_shape": (2, 3)}, ("float32[2]", "float32[2]")
+    scales = constant([1, 1, 2, 2])
+    return [
+        Case("Pad", ("float32[n, 3]", ints(1, 0, 2, 1))),
+        Case("Pad", ("float32[n, 3]", ints(0, -1, 1, -1), constant(2.5))),
+        Case("Pad", ("float32[n, 4]", ints(2, 1), None, ints(-1)), {"mode": "reflect"}),
+        Case("Pad", ("float32[n, 4]", ints(0, 2, 0, 1)), {"mode": "edge"}),
+        Case("Pad", ("float32[n, 4]", ints(0, 2, 0, 1)), {"mode": "wrap"}),
+        Case("Conv", (image, "float32[3, 2, 3, 2]", "float32[3]"), rtol=1e-4),
+        Case("Conv", (image, "float32[4, 1, 2, 2]"), {"group": 2, "strides": (2, 1), "pads": (1, 0, 0, 1)}, rtol=1e-4),
+        Case("Conv", ("float32[n, 2, 7]", "float32[3, 2, 3]"), {"dilations": (2,), "pads": (2, 1)}, rtol=1e-4),
+        Case("Conv", ("float32[2, 2, n + 4]", "float32[3, 2, 3]"), {"strides": (2,)}, rtol=1e-4),
+        Case("ConvTranspose", (image, "float32[2, 3, 3, 2]", "float32[3]"), {"strides": (2, 1)}, rtol=1e-4),
+        Case(
+            "ConvTranspose",
+            (image, "float32[2, 2, 2, 2]"),
+            {"group": 2, "pads": (1, 0, 0, 1), "strides": (2, 2)},
+            rtol=1e-4,
+        ),
+        Case("MaxPool", (maps,), pool, second=False),
+        Case("MaxPool", (maps,), {"kernel_shape": (2, 2), "strides": (2, 2), "outputs": 2}, second=False),
+        Case("MaxPool", (maps,), {**pool, "pads": (1, 1, 0, 1), "strides": (2, 2), "ceil_mode": 1}, second=False),
+        Case("AveragePool", (image,), pool),
+        Case("AveragePool", (image,), {**pool, "pads": (1, 1, 0, 1), "strides": (2, 2), "count_include_pad": 1}),
+        Case("AveragePool", (image,), {**pool, "pads": (1, 1, 0, 1)}),
+        Case("LpPool", (positive("float32[n, 2, 6, 5]"),), {**pool, "p": 3}, rtol=1e-4),
+        Case("GlobalAveragePool", (image,)),
+        Case("GlobalMaxPool", (maps,), second=False),
+        Case("BatchNormalization", (image, *norm, "float32[2]", positive("float32[2]")), rtol=1e-4),
+        Case("LayerNormalization", ("float32[n, 3, 4]", "float32[4]", "float32[4]"), rtol=1e-4),
+        Case("LayerNormalization", ("float32[n, 3, 4]", "float32[3, 4]"), {"axis": 1, "epsilon": 1e-3}, rtol=1e-4),
+        Case("RMSNormalization", ("float32[n, 3, 4]", "float32[4]"), rtol=1e-4),
+        Case("GroupNormalization", ("float32[n, 4, 3]", "float32[4]", "float32[4]"), {"num_groups": 2}, rtol=1e-4),
+        Case("InstanceNormalization", (image, *norm), rtol=1e-4),
+        Case("LpNormalization", ("float32[n, 4]",)),
+        Case("LpNormalization", ("float32[n, 4]",), {"axis": 0, "p": 1}),
+        Case("MeanVarianceNormalization", (image,), rtol=1e-4),
+        Case("Resize", (image, None, scales), as_is=(2,), rtol=1e-4),
+        Case("Resize", (image, None, constant([1, 1, 0.6, 1.7])), {"mode": "linear"}, as_is=(2,), rtol=1e-4),
+        Case("Resize", (image, None, None, Sizes("n, 2, 9, 4")), {"mode": "cubic"}, rtol=1e-4),
+        Case(
+            "Col2Im",
+            ("float32[n, 8, 6]", ints(3, 4), ints(2, 2)),
+        ),
+        Case("DepthToSpace", ("float32[n, 8, 2, 3]",), {"blocksize": 2}),
+        Case("DepthToSpace", ("float32[n, 8, 2, 3]",), {"blocksize": 2, "mode": "CRD"}),
+        Case("SpaceToDepth", ("float32[n, 2, 4, 6]",), {"blocksize": 2}),
+        Case("Dropout", ("float32[n, 3]",)),
+        Case("Dropout", ("float32[n, 3]", constant(0.0), constant(True, "bool")), {"outputs": 2}, by=(0,)),
+    ]
+
+
+CASES: list[Case] = [
+    *_elementwise(),
+    *_reductions(),
+    *_shapes(),
+    *_products(),
+    *_indexing(),
+    *_losses(),
+    *_layers(),
+]

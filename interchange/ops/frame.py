@@ -23,7 +23,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Generic, Protocol, TypeVar, Union, overload
 
 import numpy as np
@@ -95,6 +95,13 @@ class Op(Generic[R]):
     def min_outputs(self) -> int:
         """How many outputs a call returns when it does not say."""
         return max(1, sum(o.option == "single" for o in self.schema.outputs))
+
+    @cached_property
+    def positions(self) -> frozenset[int]:
+        """Which inputs hold axes, sizes or positions: lists of ints are taken there without further ado."""
+        whole = {"tensor(int32)", "tensor(int64)"}
+        allowed = [set(self.schema.type_constraints.get(f.type, (f.type,))) for f in self.schema.inputs]
+        return frozenset(i for i, types in enumerate(allowed) if types <= whole)
 
     @cached_property
     def variadic_output(self) -> bool:
@@ -319,7 +326,7 @@ def _restore(payload: Any, node: Node, index: int) -> Tensor | None:
     """An output again as a tensor on the tape (a node keeps data only: no cycle between a tensor and its node)."""
     if payload is None:
         return None
-    edge = node if node.outputs == 1 else (node, index)
+    edge = None if not is_float(payload.dtype) else node if node.outputs == 1 else (node, index)
     if isinstance(payload, np.ndarray):
         tensor = wrap(payload)
         tensor._edge = edge
@@ -367,11 +374,21 @@ def op(
 
 
 # -- calling -----------------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=4096, typed=True)
+def ints(*values: int) -> Tensor:
+    """Axes, sizes or positions as an int64 tensor, made once."""
+    if not all(type(v) is int for v in values):
+        raise TypeError("not plain numbers")  # `_carefully` takes it from here
+    return wrap(np.array(values, np.int64))
+
+
 def apply(bound: Bound, inputs: Sequence[Any]) -> Any:
     """Run an operator now: types by one dictionary hit, the kernel, a node for the tape. All else is `_carefully`."""
     if traces.count:
         return _carefully(bound, inputs)
     try:
+        if bound.op.positions and len(inputs) > 1:
+            inputs = [ints(*x) if type(x) is list and i in bound.op.positions else x for i, x in enumerate(inputs)]
         arrays = [None if t is None else t._data for t in inputs]
         bound.types[tuple([None if a is None else a.dtype for a in arrays])]
         result = bound.kernel(*arrays)
