@@ -12,7 +12,7 @@ from interchange.eager.tensor import Tensor, shape_text
 from interchange.ops.arithmetic import Abs, Max, Min
 from interchange.ops.frame import Grads, op
 from interchange.ops.shape_rules import along, same
-from interchange.ops.shape_tools import broadcast_shapes, ints, refuse, sum_to
+from interchange.ops.shape_tools import broadcast_shapes, refuse, sum_to
 
 
 def _step(condition: Tensor, like: Tensor) -> Tensor:
@@ -333,7 +333,7 @@ def Softmax(input: Array, *, axis: int) -> Array:
 def _(g: Tensor, output: Tensor, axis: int) -> Grads:
     from interchange.ops.reduce import ReduceSum
 
-    return output * (g - ReduceSum(g * output, ints(axis)))
+    return output * (g - ReduceSum(g * output, [axis]))
 
 
 @op(shape=along, runtime=1 << 7)
@@ -347,4 +347,4 @@ def LogSoftmax(input: Array, *, axis: int) -> Array:
 def _(g: Tensor, output: Tensor, axis: int) -> Grads:
     from interchange.ops.reduce import ReduceSum
 
-    return g - Exp(output) * ReduceSum(g, ints(axis))
+    return g - Exp(output) * ReduceSum(g, [axis])

@@ -15,7 +15,7 @@ from interchange.ops.indexing import Gather, GatherElements, ScatterElements, ch
 from interchange.ops.reduce import ReduceMean, ReduceSum
 from interchange.ops.select import Where
 from interchange.ops.shape import Squeeze, Unsqueeze
-from interchange.ops.shape_tools import full, ints, must_equal, ones, refuse, scalar_of, zeros
+from interchange.ops.shape_tools import full, must_equal, ones, refuse, scalar_of, zeros
 
 
 def _loss(log_p: Array, target: Array, weight: Array | None, ignore_index: int | None, reduction: str) -> Array:
@@ -70,7 +70,7 @@ class _Targets:
     @property
     def column(self) -> Tensor:
         """The labels along the class axis."""
-        return Unsqueeze(self.safe, ints(1))
+        return Unsqueeze(self.safe, [1])
 
     def slope(self, g: Tensor, reduction: str) -> Tensor:
         """The gradient by -log_p of each target."""

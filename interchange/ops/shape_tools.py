@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,6 @@ def shape_tensor(shape: Sequence[DimLike] | DimLike) -> Tensor:
 
         return require_trace().sizes(shape)
     return wrap(np.array(shape, dtype=np.int64))
-
-
-@lru_cache(maxsize=1024)
-def ints(*values: int) -> Tensor:
-    """Axes or positions as an int64 tensor, made once: a list does as well, and costs a conversion with every call."""
-    return wrap(np.array(values, np.int64))
 
 
 def known(x: Tensor | None) -> tuple[DimLike, ...] | None:
@@ -170,8 +163,8 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
     if not axes:
         return g
     if axes == list(range(extra)):
-        return ReduceSum(g, ints(*axes), keepdims=0)
-    summed = ReduceSum(g, ints(*axes), keepdims=1)
+        return ReduceSum(g, axes, keepdims=0)
+    summed = ReduceSum(g, axes, keepdims=1)
     return summed if not extra else reshape(summed, shape)
 
 
