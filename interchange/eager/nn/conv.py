@@ -245,7 +245,7 @@ class _Conv(_Convolution):
 
     def extra_repr(self) -> str:
         shown = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
-        shown += [f"padding={self.padding!r}"] if self.padding not in ((0,) * self.spatial, 0) else []
+        shown += [f"padding={self.padding}"] if self.padding not in ((0,) * self.spatial, 0) else []
         shown += [f"dilation={self.dilation}"] if self.dilation != (1,) * self.spatial else []
         shown += [f"groups={self.groups}"] if self.groups != 1 else []
         shown += ["bias=False"] if self.bias is None else []

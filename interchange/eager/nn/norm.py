@@ -23,8 +23,8 @@ from interchange.ops.norm import (
     InstanceNormalization,
     LayerNormalization,
     RMSNormalization,
+    normalize_batch,
 )
-from interchange.ops.reduce import ReduceMean
 from interchange.ops.shape import Squeeze, Unsqueeze
 from interchange.ops.shape_tools import full, scalar_of
 
@@ -60,7 +60,8 @@ def batch_norm(
                 expected="both, as tensors [C]",
                 fix="pass training=True to use the batch's own",
             )
-        return BatchNormalization(x, scale, shift, running_mean, running_var, epsilon=eps)
+        y: Tensor = BatchNormalization(x, scale, shift, running_mean, running_var, epsilon=eps)
+        return y
     axes = [0, *range(2, len(x.shape))]
     count = product([x.shape[a] for a in axes])
     if isinstance(count, int) and count == 1:
@@ -72,27 +73,13 @@ def batch_norm(
             expected="more than one value per channel",
             fix="use a larger batch, or .eval()",
         )
-    mean, var, y = _by_statistics(x, scale, shift, axes, eps)
+    y, mean, var = normalize_batch(x, scale, shift, eps)
     if isinstance(running_mean, Buffer) and isinstance(running_var, Buffer):
         with no_grad():
-            n = scalar_of(count, x.dtype)
-            _track(running_mean, mean.detach(), momentum)
-            _track(running_var, var.detach() * (n / (n - 1.0)), momentum)
+            n = scalar_of(count, var.dtype)
+            _track(running_mean, mean, momentum)
+            _track(running_var, var * (n / (n - 1.0)), momentum)
     return y
-
-
-def _by_statistics(
-    x: Tensor, scale: Tensor, shift: Tensor, axes: Sequence[int], eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance per channel, and x normalised by them.
-
-    By ReduceMean and the inference kernel: ONNX Runtime's own training mode writes into its inputs.
-    """
-    wide = ReduceMean(x, axes, keepdims=1)
-    centered = x - wide
-    mean = Squeeze(wide, axes)
-    var = ReduceMean(centered * centered, axes, keepdims=0)
-    return mean, var, BatchNormalization(x, scale, shift, mean, var, epsilon=eps)
 
 
 def _track(running: Buffer, new: Tensor, momentum: float | Tensor) -> None:
@@ -129,12 +116,6 @@ class _Tracked(Module):
         self.register_buffer("running_var", np.ones(shape, dtype) if tracked else None)
         self.register_buffer("num_batches_tracked", np.array(0, np.int64) if tracked else None)
 
-    def _rate(self) -> float | Tensor:
-        """How far the running statistics move; momentum=None: the mean over all batches so far. Counts the batch."""
-        count = self.num_batches_tracked + 1
-        self.num_batches_tracked.assign(count)
-        return 1.0 / count.astype(np.float32) if self.momentum is None else self.momentum
-
     def _check(self, x: Tensor, axis: int = 1) -> None:
         if len(x.shape) not in self.ranks or same(x.shape[axis], self.num_features) is False:
             raise rank_error(x, f"{' or '.join(map(str, self.ranks))} axes with {self.num_features} channels")
@@ -158,6 +139,12 @@ class _BatchNorm(_Tracked):
         dtype: Any = float32,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+
+    def _rate(self) -> float | Tensor:
+        """How far the running statistics move; momentum=None: the mean over all batches so far. Counts the batch."""
+        count = self.num_batches_tracked + 1
+        self.num_batches_tracked.assign(count)
+        return 1.0 / count.astype(np.float32) if self.momentum is None else self.momentum
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
@@ -236,7 +223,7 @@ class _InstanceNorm(_Tracked):
 
     def _move(self, x: Tensor) -> None:
         """The running statistics follow the mean over the items of each item's own."""
-        rate, axes = self._rate(), list(range(2, len(x.shape)))
+        rate, axes = self.momentum or 0.0, list(range(2, len(x.shape)))
         n = scalar_of(product(x.shape[2:]), x.dtype)
         _track(self.running_mean, x.mean(axes).mean(0), rate)
         _track(self.running_var, x.var(axes).mean(0) * (n / (n - 1.0)), rate)
@@ -335,7 +322,7 @@ def rms_norm(
     shape = tuple(normalized_shape)
     _check_last(x, shape)
     scale = full(shape, 1, x.dtype) if weight is None else weight
-    small = float(ml_dtypes.finfo(x.dtype).eps) if eps is None else eps
+    small = float(ml_dtypes.finfo(x.dtype).eps) if eps is None else eps  # type: ignore[no-untyped-call]
     return RMSNormalization(x, scale, axis=-len(shape), epsilon=small)
 
 
@@ -369,7 +356,8 @@ class LayerNorm(Module):
         return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, eps={self.eps}, {affine}"
 
 
 class RMSNorm(Module):

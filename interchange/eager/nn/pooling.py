@@ -157,14 +157,11 @@ def _adaptive(n: int, x: Tensor, size: Any, largest: bool) -> Tensor:
     wanted = _wanted(n, size, x)
     if all(isinstance(w, int) and w == 1 for w in wanted):
         return GlobalMaxPool(x) if largest else GlobalAveragePool(x)
-    even = [
-        isinstance(d, int) and isinstance(w, int) and d and d % w == 0 for d, w in zip(x.shape[2:], wanted, strict=True)
-    ]
-    if all(even):
-        kernel = tuple(_fixed(d, w) // _fixed(w, w) for d, w in zip(x.shape[2:], wanted, strict=True))
-        if largest:
-            return MaxPool(x, kernel_shape=kernel, strides=kernel)
-        return AveragePool(x, kernel_shape=kernel, strides=kernel)
+    pairs = [(d, w) for d, w in zip(x.shape[2:], wanted, strict=True) if isinstance(d, int) and isinstance(w, int)]
+    if len(pairs) == n and all(d and d % w == 0 for d, w in pairs):
+        kernel = tuple(d // w for d, w in pairs)
+        pooled: Tensor = (MaxPool if largest else AveragePool)(x, kernel_shape=kernel, strides=kernel)
+        return pooled
     for axis, out in enumerate(wanted, 2):
         if x.shape[axis] is not out:
             x = _adaptive_axis(x, axis, out, largest)

@@ -228,7 +228,7 @@ def interpolate(
         attributes["mode"] = "cubic" if mode == "bicubic" else "linear"
         attributes["coordinate_transformation_mode"] = "align_corners" if align_corners else "half_pixel"
         if antialias:
-            attributes["antialias"] = 1
+            attributes |= {"antialias": 1, "exclude_outside": 1}
     if size is not None:
         sizes: tuple[DimLike, ...] = tuple(size) if isinstance(size, (tuple, list)) else (size,) * n
         return Resize(x, None, None, shape_tensor((*x.shape[:2], *sizes)), **attributes)

@@ -30,6 +30,7 @@ class ParamGroup:
 
     def __init__(self, params: list[Variable], names: list[str], options: Mapping[str, Any]) -> None:
         self.params, self.names = params, names
+        self.initial_lr: float | None = None  # noted by the first schedule
         self.flags = {k: v for k, v in options.items() if isinstance(v, bool)}
         self.numbers = {
             k: Buffer(float(v), np.float64, name=f"optimizer.{k}") for k, v in options.items() if k not in self.flags
