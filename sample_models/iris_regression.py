@@ -36,11 +36,11 @@ def cost(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return ((model(x) - y) ** 2).mean()
 
 
-def train(steps: int = 1000, report: int = 0) -> tuple[PetalWidth, list[float]]:
+def train(steps: int = 400, report: int = 0) -> tuple[PetalWidth, list[float]]:
     """A trained model, and its cost before each step. report: print every so many steps; 0 prints nothing."""
     x, y = (Tensor(a) for a in load())
     model = PetalWidth()
-    optimiser = optim.Adam(model.parameters(), lr=0.05)
+    optimiser = optim.SGD(model.parameters(), lr=0.01, momentum=0.95)
     costs = []
     for step in range(steps):
         optimiser.zero_grad()
@@ -60,9 +60,10 @@ def make() -> tuple[PetalWidth, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    model, costs = train(report=200)
+    model, costs = train(report=100)
     x, y = load()
     best = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)[1].item() / len(x)
     final = cost(model, Tensor(x), Tensor(y)).item()
     print(f"after {len(costs)} steps cost {final:.5f}; least squares reaches {best:.5f}")
-    print(f"weights {model.linear.weight.numpy().round(4).tolist()[0]}, bias {model.linear.bias.item():.4f}")
+    weights = ", ".join(f"{w:.4f}" for w in model.linear.weight.tolist()[0])
+    print(f"petal width = [{weights}] · x {model.linear.bias.item():+.4f}")
