@@ -16,8 +16,8 @@ from interchange.frontends import Captured, capture
 if TYPE_CHECKING:
     from interchange.graph.core import ModelIR
     from interchange.runtime import Model
-    from interchange.verify.compare import Tolerance
-    from interchange.verify.parity import ParityReport
+    from interchange.parity.compare import Tolerance
+    from interchange.parity.report import ParityReport
 
 _IN_MEMORY = 1 << 30  # bytes of weights up to which a model is proven without touching the disk
 
@@ -49,7 +49,7 @@ def export(
     dynamic: names for dimensions of example arrays, ``{"x": {0: "batch"}}`` (or Dim objects with bounds), or "auto".
     opset, target: what to write for, ``target="onnxruntime>=1.18"``; what cannot be honoured is refused.
     functions: modules kept as ONNX functions: True for all, or their classes or names.
-    verify: run model and source side by side on the example and on `sizes` further admissible sizes (see `verify.parity`).
+    verify: run model and source side by side on the example and on `sizes` further admissible sizes (see `parity.parity`).
     tolerance: (relative, absolute), for all outputs or by name. metadata, doc: written into the file.
 
     Raises TraceError or OperatorError at the user's line, SchemaError for an opset or target that cannot be had,
@@ -157,7 +157,7 @@ def _prove(
 def _parity(
     model: Model, captured: Captured, sizes: int, tolerance: Mapping[str, Tolerance] | Tolerance | None
 ) -> ParityReport:
-    from interchange.verify import parity
+    from interchange.parity import parity
 
     report = parity(
         model,
@@ -199,7 +199,7 @@ def verify(
     if inputs is None:
         inputs = arguments_of(loaded)
     captured = capture(model, inputs, dynamic=None, opset=loaded.opsets[""], options=options or {})
-    from interchange.verify import parity
+    from interchange.parity import parity
 
     return parity(
         loaded,

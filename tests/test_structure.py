@@ -39,10 +39,10 @@ LAYERS = {
     "eager.state_files": EAGER | {"eager.nn", "eager.optim"},
     "checker": CORE,
     "runtime": CORE | {"checker"},
-    "verify": CORE | {"checker", "runtime"},
+    "parity": CORE | {"checker", "runtime"},
     "importers": EAGER | {"eager.nn", "checker"},
     "frontends": EAGER | {"eager.nn", "checker", "importers"},
-    "exporting": EAGER | {"eager.nn", "checker", "runtime", "verify", "importers", "frontends"},
+    "exporting": EAGER | {"eager.nn", "checker", "runtime", "parity", "importers", "frontends"},
     "cli": EAGER
     | {
         "eager.nn",
@@ -50,7 +50,7 @@ LAYERS = {
         "eager.state_files",
         "checker",
         "runtime",
-        "verify",
+        "parity",
         "importers",
         "frontends",
         "exporting",
@@ -153,7 +153,7 @@ def test_production_loads_no_research_code(tmp_path):
         f"model = ix.load({str(path)!r})\n"
         "assert model.run(x=np.ones(3, np.float32))['output'].tolist() == [2, 2, 2]"
     )
-    research = ("eager", "ops", "frontends", "importers", "exporting", "verify", "cli")
+    research = ("eager", "ops", "frontends", "importers", "exporting", "parity", "cli")
     assert [m for m in new if m.split(".")[:2] in [["interchange", r] for r in research]] == []
     assert not {m.split(".")[0] for m in new} & {
         "torch",

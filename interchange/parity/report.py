@@ -11,8 +11,8 @@ import numpy as np
 from interchange.dims import Dim, Guard, Spec
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError, VerifyError
-from interchange.verify.compare import Difference, Tolerance, compare
-from interchange.verify.sampling import Bounds, Sizes, random_array, sample_sizes
+from interchange.parity.compare import Difference, Tolerance, compare
+from interchange.parity.sampling import Bounds, Sizes, random_array, sample_sizes
 
 Arrays = dict[str, Array]
 
