@@ -361,6 +361,7 @@ def _indexing() -> list[Case]:
         Case("Gather", ("float32[5, n]", index("int64[2, 3]", 5))),
         Case("Gather", ("float32[n, 5, 2]", index("int64[m]", 5)), {"axis": 1}),
         Case("Gather", ("float32[n, 5]", constant(-1, "int64")), {"axis": -1}),
+        Case("Gather", ("float32[2, n, 5, 2]", index("int64[3, 2]", 5)), {"axis": 2}),
         Case("Gather", ("float32[5]", index("int32[n, 2]", 5))),
         Case("GatherElements", ("float32[5, 2]", index("int64[n, 2]", 5))),
         Case("GatherElements", ("float32[n, 5]", index("int64[n, 2]", 5)), {"axis": 1}),

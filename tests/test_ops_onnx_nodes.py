@@ -20,6 +20,8 @@ from interchange.ops import TABLE
 
 # tests whose result is not reproduced, and why; one that passes fails the suite
 _FLOAT_MOD = "ONNX Runtime refuses fmod=0 for floats at every opset it loads, and so is it here: fmod=1 is meant"
+_RANDOM = "the elements that ONNX's generator dropped: every implementation has a generator of its own"
+_CORNERS = "ONNX Runtime aligns corners of the rounded size, ONNX's reference of the exact one: eager is as the runtime"
 EXPECTED: dict[str, str] = {
     "test_mod_float64_mixed_sign_fmod_0": _FLOAT_MOD,
     "test_mod_float32_mixed_sign_fmod_0": _FLOAT_MOD,
@@ -27,6 +29,12 @@ EXPECTED: dict[str, str] = {
     "test_mod_float_edge_cases_fmod_0_float16": _FLOAT_MOD,
     "test_mod_float_edge_cases_fmod_0_float32": _FLOAT_MOD,
     "test_mod_float_edge_cases_fmod_0_float64": _FLOAT_MOD,
+    "test_training_dropout_default": _RANDOM,
+    "test_training_dropout_default_mask": _RANDOM,
+    "test_training_dropout": _RANDOM,
+    "test_training_dropout_mask": _RANDOM,
+    "test_resize_downsample_scales_linear_align_corners": _CORNERS,
+    "test_resize_downsample_scales_cubic_align_corners": _CORNERS,
 }
 
 
