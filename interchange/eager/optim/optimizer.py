@@ -238,13 +238,17 @@ class Optimizer:
 
         Raises OperatorError IX121 that lists everything that does not fit.
         """
+        before = {p: dict(slots) for p, slots in self.state.items()}
         for group in self.param_groups:
             for p, key in zip(group.params, group.names, strict=True):
+                self.state[p].pop("missed", None)
                 if f"state.{key}.missed" in state:
-                    self.state[p].setdefault("missed", Buffer(0.0, np.float64))
-                else:
-                    self.state[p].pop("missed", None)
-        return load_values(type(self).__name__, self.named_variables(), state)
+                    self.state[p]["missed"] = Buffer(0.0, np.float64)
+        try:
+            return load_values(type(self).__name__, self.named_variables(), state)
+        except OperatorError:
+            self.state = before
+            raise
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.param_groups))})"
