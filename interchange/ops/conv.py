@@ -7,7 +7,7 @@ products over slices of the image, chosen by size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -207,6 +207,18 @@ def to_image(maps: Tensor, weight: Tensor, w: Windows, group: int) -> Tensor:
         )
     covered = ConvTranspose(maps, weight, strides=w.strides, dilations=w.dilations, group=group)
     return pad_spatial(covered, [-b for b in w.before], [-d for d in w.beyond])
+
+
+def channelwise(f: Callable[[Tensor, int], Tensor], x: Tensor, space: Shape) -> Tensor:
+    """``f(x, channels)`` for a convolution f of each channel by itself, that gives spatial sizes `space`.
+
+    A number of channels that is not known becomes part of the batch.
+    """
+    n, c = x.shape[:2]
+    if isinstance(c, int):
+        return f(x, c)
+    y = f(reshape(x, (n * c, 1, *x.shape[2:])), 1)
+    return reshape(y, (n, c * y.shape[1], *space))
 
 
 # -- by the weight ---------------------------------------------------------------------------------------------------

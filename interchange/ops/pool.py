@@ -16,7 +16,7 @@ from interchange.dims import Shape, product
 from interchange.dtypes import Array, DType
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.arithmetic import Abs, Equal, Pow, Sign
-from interchange.ops.conv import reshape, tap_slice, taps_of, to_image, to_maps
+from interchange.ops.conv import channelwise, reshape, tap_slice, taps_of, to_image, to_maps
 from interchange.ops.frame import Grads, op
 from interchange.ops.pad import pad_spatial
 from interchange.ops.reduce import ReduceSum
@@ -236,9 +236,12 @@ def _counted(w: Windows, include_pad: int, ceil_mode: int, dtype: DType) -> Tens
 
 def spread(maps: Tensor, w: Windows) -> Tensor:
     """The transpose of the sum over each window: maps [N, C, *maps] to [N, C, *image]."""
-    n, c = maps.shape[:2]
-    planes = reshape(maps, (n * c, 1, *w.maps))
-    return reshape(to_image(planes, ones((1, 1, *w.kernel), maps.dtype), w, 1), (n, c, *w.image))
+    return channelwise(lambda x, c: to_image(x, ones((c, 1, *w.kernel), x.dtype), w, c), maps, w.image)
+
+
+def _sums(X: Tensor, w: Windows) -> Tensor:
+    """The sum over each window."""
+    return channelwise(lambda x, c: to_maps(x, ones((c, 1, *w.kernel), x.dtype), w, c), X, w.maps)
 
 
 @AveragePool.decompose
@@ -246,13 +249,6 @@ def _(X: Tensor, *, kernel_shape: tuple[int, ...], count_include_pad: int, **whe
     """With dilations before opset 19."""
     w = _pool_windows(X.shape, kernel_shape, **where)
     return _sums(X, w) / _counted(w, count_include_pad, where["ceil_mode"], X.dtype)
-
-
-def _sums(X: Tensor, w: Windows) -> Tensor:
-    """The sum over each window."""
-    n, c = X.shape[:2]
-    planes = reshape(X, (n * c, 1, *w.image))
-    return reshape(to_maps(planes, ones((1, 1, *w.kernel), X.dtype), w, 1), (n, c, *w.maps))
 
 
 @op()

@@ -453,18 +453,19 @@ def _(
     pads: Ints,
     strides: Ints,
 ) -> Grads:
-    from interchange.ops.conv import reshape, to_maps
+    from interchange.ops.conv import channelwise, reshape, to_maps
 
     block = known_or_refuse(block_shape, "block_shape")
     w = _col2im_windows(g.shape[2:], block, strides, dilations, pads)
-    planes = reshape(g, (g.shape[0] * g.shape[1], 1, *w.image))
-    return reshape(to_maps(planes, _one_hot(w, g), w, 1), input_shape), None, None
+    cols = channelwise(lambda x, c: to_maps(x, _one_hot(w, c, g), w, c), g, w.maps)
+    return reshape(cols, input_shape), None, None
 
 
-def _one_hot(w: Windows, like: Tensor) -> Tensor:
-    """A convolution's weight that takes each position of a window to a channel of its own."""
+def _one_hot(w: Windows, channels: int, like: Tensor) -> Tensor:
+    """A convolution's weight that takes each position of a window to a channel of its own, for each channel."""
     taps = math.prod(int(k) for k in w.kernel)
-    return wrap(np.eye(taps, dtype=like.dtype).reshape(taps, 1, *w.kernel))
+    one = np.eye(taps, dtype=like.dtype)
+    return wrap(np.tile(one, (channels, 1)).reshape(channels * taps, 1, *w.kernel))
 
 
 @Col2Im.decompose
@@ -481,9 +482,12 @@ def _(
 
     image, block = known_or_refuse(image_shape, "image_shape"), known_or_refuse(block_shape, "block_shape")
     w = _col2im_windows(image, block, strides, dilations, pads)
-    n, c = input.shape[0], input.shape[1] // product(block)
-    planes = reshape(input, (n * c, product(block), *w.maps))
-    return reshape(to_image(planes, _one_hot(w, input), w, 1), (n, c, *image))
+    n, taps = input.shape[0], product(block)
+    c = input.shape[1] // taps
+    if isinstance(c, int):
+        return to_image(reshape(input, (n, c * taps, *w.maps)), _one_hot(w, c, input), w, c)
+    planes = reshape(input, (n * c, taps, *w.maps))
+    return reshape(to_image(planes, _one_hot(w, 1, input), w, 1), (n, c, *image))
 
 
 def _depth_shape(shape: Shape, b: int) -> tuple[DimLike, DimLike, DimLike, DimLike]:
