@@ -407,6 +407,7 @@ def _indexing() -> list[Case]:
         Case("Compress", ("float32[n, 4]", constant([True, False, True], "bool")), {"axis": 1}),
         Case("Compress", ("float32[n, 4]", constant([False, True], "bool")), {"axis": 0}, at=(2, 7)),
         Case("Compress", ("float32[2, 2]", constant([True, False, False, True], "bool"))),
+        Case("Compress", ("float32[n, 4]", "bool[n]"), {"axis": 0}, symbolic=False),
         Case("Unique", (constant([3, 1, 3, 2, 1]),), gradient=False),
         Case("Unique", (constant([3, 1, 3, 2, 1]),), {"sorted": 0, "outputs": 4}, gradient=False),
         Case("Unique", (apart("float32[n, 2]"),), {"outputs": 2}, symbolic=False),
