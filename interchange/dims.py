@@ -66,7 +66,7 @@ _OPS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Dim:
-    """A size that is not known yet: ``Dim("batch")``, ``Dim("time", min=2, max=512)``, and sums, products, ``//``, ``%`` of them.
+    """A size that is not known yet: ``Dim("batch")``, ``Dim("time", min=2, max=512)``; and what is computed from such.
 
     min, max: the admissible sizes, inclusive; a size is at least 1 unless `min=0` is said.
     """
@@ -188,6 +188,8 @@ class Dim:
 
     # -- never a silent number ---------------------------------------------------------------------------------------
     def _no_number(self, what: str) -> TraceError:
+        if deciders.stack:
+            deciders.stack[-1].fix(self)
         return TraceError(
             "IX201",
             f"the size {self} is not a number while the model is traced",
@@ -216,7 +218,7 @@ class Dim:
             body = "*".join(str(a) if isinstance(a, _Symbol) or a.op in ("max", "min") else f"({a})" for a in monomial)
             text = body if abs(c) == 1 and body else f"{abs(c)}*{body}" if body else str(abs(c))
             out += (f" {'-' if c < 0 else '+'} " if out else ("-" if c < 0 else "")) + text
-        return out if not (len(self._terms) == 1 and out.startswith("(")) else out[1:-1]
+        return (out if not (len(self._terms) == 1 and out.startswith("(")) else out[1:-1]) or "0"
 
     def __repr__(self) -> str:
         return f"Dim<{self}>"
@@ -469,7 +471,7 @@ def undecidable(condition: Condition) -> TraceError:
         where=user_line(),
         found=f"a comparison of the dynamic dimension{'s' if ',' in names else ''} {names}",
         expected="a comparison that has one answer for every admissible size",
-        fix=f"make {names} static, or state its bounds with Dim(..., min=, max=) so that the answer is always the same",
+        fix=f"make {names} static, or give it bounds with Dim(..., min=, max=) that decide the answer",
     )
 
 
@@ -547,7 +549,7 @@ def _bad_spec(text: str, problem: str) -> UsageError:
         f"cannot read the shape {text!r}: {problem}",
         found=text,
         expected="for example x: float32[batch, 3, 2*size]",
-        fix="write a dtype and, in brackets, a number, a name or an expression with + - * // % max() min() for each dimension",
+        fix="write a dtype and, in brackets, a number, a name or an expression (+ - * // % max min) per dimension",
     )
 
 

@@ -15,9 +15,9 @@ from interchange.frontends import Captured, capture
 
 if TYPE_CHECKING:
     from interchange.graph.core import ModelIR
-    from interchange.runtime import Model
     from interchange.parity.compare import Tolerance
     from interchange.parity.report import ParityReport
+    from interchange.runtime import Model
 
 _IN_MEMORY = 1 << 30  # bytes of weights up to which a model is proven without touching the disk
 
@@ -49,7 +49,7 @@ def export(
     dynamic: names for dimensions of example arrays, ``{"x": {0: "batch"}}`` (or Dim objects with bounds), or "auto".
     opset, target: what to write for, ``target="onnxruntime>=1.18"``; what cannot be honoured is refused.
     functions: modules kept as ONNX functions: True for all, or their classes or names.
-    verify: run model and source side by side on the example and on `sizes` further admissible sizes (see `parity.parity`).
+    verify: run model and source side by side on the example and on `sizes` further admissible sizes.
     tolerance: (relative, absolute), for all outputs or by name. metadata, doc: written into the file.
 
     Raises TraceError or OperatorError at the user's line, SchemaError for an opset or target that cannot be had,
@@ -112,7 +112,7 @@ def _wanted(functions: bool | Sequence[type | str], modules: Mapping[str, Any]) 
                 "IX805",
                 f"functions names a module the model does not have: {item if isinstance(item, str) else item.__name__}",
                 found=str(item),
-                expected=", ".join(sorted({type(m).__name__ for p, m in modules.items() if p})) or "a model with submodules",
+                expected=", ".join(sorted({type(m).__name__ for p, m in modules.items() if p})) or "a model with parts",
                 fix="name a class of the model's modules, or a path such as encoder.0",
             )
         wanted |= found

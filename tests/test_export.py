@@ -14,7 +14,15 @@ import interchange as ix
 from interchange import ops
 from interchange.dims import Dim
 from interchange.eager import Buffer, Parameter, Tensor, nn
-from interchange.errors import ConvertError, InterchangeError, OperatorError, SchemaError, TraceError, UsageError, VerifyError
+from interchange.errors import (
+    ConvertError,
+    InterchangeError,
+    OperatorError,
+    SchemaError,
+    TraceError,
+    UsageError,
+    VerifyError,
+)
 
 
 class Net(nn.Module):
@@ -98,7 +106,9 @@ def test_nested_inputs_and_outputs_keep_their_names():
     assert list(model.inputs) == ["x", "options.a", "options.list.0", "pair.left", "pair.right"]
     assert list(model.outputs) == ["scores.y", "scores.z", "hidden.0", "hidden.1.0"]
     ones = np.ones((3, 2), "f4")
-    found = model.run({"x": ones, "options.a": ones, "options.list.0": ones[0], "pair.left": ones[:, 0], "pair.right": ones[:, 1]})
+    found = model.run(
+        {"x": ones, "options.a": ones, "options.list.0": ones[0], "pair.left": ones[:, 0], "pair.right": ones[:, 1]}
+    )
     np.testing.assert_array_equal(found["scores.y"], ones * 4)
     np.testing.assert_array_equal(found["hidden.1.0"], ones * 12)
 
@@ -142,7 +152,9 @@ def test_train_mode_is_exported_as_it_is_with_its_state():
     expected = eager(net, x)
     np.testing.assert_allclose(found["output"], expected, rtol=1e-4, atol=1e-5)
     for name in ("norm.running_mean", "norm.running_var", "seen"):
-        np.testing.assert_allclose(found[f"{name}.next"], dict(net.named_buffers())[name].numpy(), rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            found[f"{name}.next"], dict(net.named_buffers())[name].numpy(), rtol=1e-5, err_msg=name
+        )
     again = model.run({"x": x, **{n: found[f"{n}.next"] for n in model.state}})
     eager(net, x)
     np.testing.assert_allclose(again["seen.next"], 2)

@@ -84,7 +84,9 @@ def test_train_mode_state_comes_back(tmp_path):
     again = ix.import_model(tmp_path / "m.onnx")
     for _ in range(3):
         np.testing.assert_allclose(again(Tensor(x)).numpy(), net(Tensor(x)).numpy(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(dict(again.named_buffers())["1.running_mean"].numpy(), net[1].running_mean.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(
+        dict(again.named_buffers())["1.running_mean"].numpy(), net[1].running_mean.numpy(), rtol=1e-5
+    )
     ix.export(again, path=tmp_path / "2.onnx")
     ix.export(ix.import_model(tmp_path / "2.onnx"), path=tmp_path / "3.onnx")
     assert (tmp_path / "2.onnx").read_bytes() == (tmp_path / "3.onnx").read_bytes()

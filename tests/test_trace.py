@@ -72,7 +72,16 @@ def test_sizes_in_values_and_shapes_stay_symbolic():
         flat = x.reshape(n * m)
         pairs = y.reshape(m, n, 2).transpose(1, 0, 2)
         rest = x[: n // 2 + 1]
-        return mean, flat, pairs, x.mean(0), rest, x.reshape(-1, 1) * 2, ops.Expand(x.sum(), ops.Shape(y)), (x + n)[:, -1]
+        return (
+            mean,
+            flat,
+            pairs,
+            x.mean(0),
+            rest,
+            x.reshape(-1, 1) * 2,
+            ops.Expand(x.sum(), ops.Shape(y)),
+            (x + n)[:, -1],
+        )
 
     agrees(model, ["float32[n, m]", "float32[m, n, 2]"], SIZES)
 

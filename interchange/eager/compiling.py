@@ -1,7 +1,7 @@
 """`compile`: a function of tensors, a whole training step above all, as one graph in ONNX Runtime.
 
-The function is traced once for each kind of arguments (structure, dtypes, shapes, Python constants). Variables it reads are
-inputs of the graph and those it assigns are outputs, so ``loss.backward(); optimiser.step()`` inside it becomes part of
+The function is traced once for each kind of arguments (structure, dtypes, shapes, Python constants). Variables it reads
+are inputs of the graph and those it assigns are outputs, so ``loss.backward(); optimiser.step()`` inside it becomes part of
 the graph and runs on any stock runtime. Python numbers that are floats are inputs too: a learning-rate schedule does
 not trace again.
 """
@@ -13,12 +13,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
-import numpy as np
-
 from interchange.dtypes import Array
 from interchange.eager import pytree
 from interchange.eager.tensor import Leaf, Tensor, Variable, mode, to_array, wrap
-from interchange.eager.trace import Trace, Traced, active_trace
+from interchange.eager.trace import Trace, active_trace
+from interchange.eager.traced import Traced
 from interchange.errors import TraceError, user_line
 from interchange.graph.core import Value
 
@@ -80,8 +79,9 @@ class Compiled(Generic[P, R]):
             import warnings
 
             warnings.warn(
-                f"{getattr(self._function, '__name__', 'a function')} was compiled {_MANY} times: a shape or a Python int, bool or "
-                "string among its arguments changes from call to call; pad the shape, or pass the number as a float or a tensor",
+                f"{getattr(self._function, '__name__', 'a function')} was compiled {_MANY} times: a shape or a Python "
+                "int, bool or string among its arguments changes from call to call; pad the shape, or pass the number as "
+                "a float or a tensor",
                 stacklevel=3,
             )
         with Trace(self._opset, specialise=True) as trace:
@@ -101,7 +101,8 @@ class Compiled(Generic[P, R]):
 
 
 def _is_static(leaf: Any) -> bool:
-    return isinstance(leaf, (bool, int, str)) or not (isinstance(leaf, (Tensor, float, np.ndarray, np.generic)) or hasattr(leaf, "__array__"))
+    """Whether a leaf is a constant of the trace, not an input: floats, tensors and arrays are inputs."""
+    return isinstance(leaf, (bool, int, str)) or not (isinstance(leaf, (Tensor, float)) or hasattr(leaf, "__array__"))
 
 
 def _as_array(leaf: Any) -> Array:

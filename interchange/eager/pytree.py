@@ -27,7 +27,11 @@ class Tree:
             return self.kind
         if self.kind == "constant":
             return {"constant": self.value}
-        entry: dict[str, Any] = {"kind": self.kind, "keys": list(self.keys), "items": [c.to_json() for c in self.children]}
+        entry: dict[str, Any] = {
+            "kind": self.kind,
+            "keys": list(self.keys),
+            "items": [c.to_json() for c in self.children],
+        }
         if self.type is not None:
             entry["type"] = self.type.__name__
         return entry

@@ -10,124 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from interchange import schemas
 from interchange.dims import Condition, Dim, DimLike, Guard, Shape, _Symbol, deciders, hint, undecidable
-from interchange.dtypes import INTEGERS, Array, DType, name_of
-from interchange.eager.tensor import Edge, Parameter, Tensor, Variable, mode, no_grad, shape_text, traces, wrap
+from interchange.dtypes import INTEGERS, Array, DType
+from interchange.eager.tensor import Parameter, Tensor, Variable, mode, no_grad, traces, wrap
+from interchange.eager.traced import Symbolic, Traced
 from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
 from interchange.graph.tensor import Tensor as Weight
-
-
-class Symbolic:
-    """What a trace knows of a value: its dtype and shape and, for constants and sizes, its elements."""
-
-    __slots__ = ("dtype", "known", "shape", "trace", "value")
-
-    def __init__(self, trace: Trace, value: Value, dtype: DType, shape: Shape, known: Array | None = None) -> None:
-        self.trace, self.value, self.dtype, self.shape, self.known = trace, value, dtype, shape, known
-
-    def traced(self, edge: Edge = None) -> Traced:
-        """A tensor that stands for the value."""
-        tensor = object.__new__(Traced)
-        tensor._symbolic, tensor._edge = self, edge
-        return tensor
-
-
-class Traced(Tensor):
-    """A tensor of a model that is being traced: dtype and shape, no data."""
-
-    __slots__ = ("_symbolic",)
-    _symbolic: Symbolic
-
-    @property
-    def dtype(self) -> DType:
-        return self._symbolic.dtype
-
-    @property
-    def shape(self) -> Shape:
-        return self._symbolic.shape
-
-    def _payload(self) -> Symbolic:
-        return self._symbolic
-
-    def _known(self) -> Array | None:
-        return self._symbolic.known
-
-    def detach(self) -> Tensor:
-        return self._symbolic.traced()
-
-    def _no_value(self, what: str, fix: str) -> NoReturn:
-        raise TraceError(
-            "IX203",
-            f"{what} of a traced tensor: its value is not known before the model runs",
-            where=user_line(),
-            found=f"{what} of {name_of(self.dtype)}{shape_text(self.shape)}",
-            expected="only operations on tensors while a model is traced",
-            fix=fix,
-        )
-
-    def _scalar(self, kind: str) -> Any:
-        known = self._symbolic.known
-        if known is not None and known.size == 1 and not isinstance(known.reshape(-1)[0], Dim):
-            return known.reshape(-1)[0]
-        self._no_value(
-            f"{kind}()", "choose between values with where(condition, a, b); pass what is fixed as a Python value"
-        )
-
-    def numpy(self) -> Array:
-        self._no_value("numpy()", "use the operations of interchange.eager instead of numpy's")
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        self._no_value("a numpy array", "use the operations of interchange.eager instead of numpy's")
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        self._no_value("the memory", "use the operations of interchange.eager")
-
-    def item(self) -> Any:
-        return self._scalar("item")
-
-    def tolist(self) -> Any:
-        self._no_value("tolist()", "iterate over sizes that are fixed, and index the tensor")
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a tensor without axes has no length")
-        size = self.shape[0]
-        if isinstance(size, Dim):
-            raise TraceError(
-                "IX201",
-                f"len() of a traced tensor whose first size, {size}, is not a number",
-                where=user_line(),
-                found=f"len() of {name_of(self.dtype)}{shape_text(self.shape)}",
-                expected="x.shape[0], which stays symbolic",
-                fix=f"use x.shape[0]; to loop over the axis make {size} static",
-            )
-        return size
-
-    def __repr__(self) -> str:
-        return f"Traced({name_of(self.dtype)}{shape_text(self.shape)})"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        return self
-
-    def __reduce__(self) -> Any:
-        self._no_value("a pickle", "save parameters after the trace")
-
-    def leaked(self) -> TraceError:
-        """The error for a tensor that outlived its trace."""
-        return TraceError(
-            "IX204",
-            "a traced tensor was kept and used after its trace had ended",
-            where=user_line(),
-            found=f"{self!r} from an earlier export",
-            expected="tensors of the trace that is going on",
-            fix="return what you need from the model instead of storing it in a variable or attribute",
-        )
 
 
 class _Active(threading.local):
@@ -160,7 +54,7 @@ def require_trace() -> Trace:
     return trace
 
 
-class Refine(Exception):
+class RefineError(Exception):
     """In an automatic trace: two sizes must be equal, so the trace begins again with fewer free dimensions."""
 
     def __init__(self, a: DimLike, b: DimLike) -> None:
@@ -172,7 +66,7 @@ class Trace:
 
     opset: the version of ai.onnx to write. names: names for variables by id. specialise: answer undecidable comparisons
     from the example's sizes and keep a guard (compile), instead of refusing them (export).
-    refine: raise `Refine` where two sizes must be equal (dynamic="auto").
+    refine: raise `RefineError` where two sizes must be equal (dynamic="auto").
     """
 
     def __init__(
@@ -218,6 +112,7 @@ class Trace:
     # -- sizes ---------------------------------------------------------------------------------------------------------
     def decide(self, condition: Condition) -> bool:
         """Answer a comparison that depends on the input (called by `interchange.dims`)."""
+        self.fix(condition.expr)
         value = hint(condition.expr)
         if not self.specialise or value is None:
             raise undecidable(condition)
@@ -230,6 +125,11 @@ class Trace:
             side = condition.expr - 1 if value > 0 else -1 - condition.expr
             self.guard(Guard(Condition(side, ">="), "the model's code compares sizes", user_line()))
         return truth
+
+    def fix(self, size: DimLike) -> None:
+        """The model's code needs this size as a number: in an automatic trace the names in it become static."""
+        if self.refine:
+            raise RefineError(size, size)
 
     def guard(self, guard: Guard) -> None:
         """Keep a condition under which the graph is right."""
@@ -570,7 +470,7 @@ def _fold(bound: Any, tensors: Sequence[Tensor | None], dtypes: Sequence[DType])
         return None
     known = [None if t is None else t._known() for t in tensors]
     if any(
-        k is None and t is not None or k is not None and (k.size > 64 or k.dtype.kind not in "iO")
+        (k is None and t is not None) or (k is not None and (k.size > 64 or k.dtype.kind not in "iO"))
         for k, t in zip(known, tensors, strict=True)
     ):
         return None

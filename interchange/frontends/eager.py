@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from interchange.dims import Dim, DimLike, Shape, Spec, hints, parse_spec, symbo
 from interchange.dtypes import Array
 from interchange.eager import nn, pytree
 from interchange.eager.tensor import Tensor, to_array, wrap
-from interchange.eager.trace import Refine, Trace
+from interchange.eager.trace import RefineError, Trace
 from interchange.errors import TraceError
 from interchange.frontends import Arrays, Captured
 from interchange.graph.core import ModelIR
@@ -39,12 +40,13 @@ def capture_eager(
     leaves, tree = pytree.flatten(arguments)
     given = {".".join(path): leaf for path, leaf in leaves}
     specs, constants = _specs(given, dynamic)
+    request = _Request(model, arguments, tree, given, constants, opset, output_names, specialise)
     merged: dict[str, DimLike] = {}
     while True:
         try:
-            found = _trace(model, arguments, tree, given, specs, constants, opset, output_names, specialise, dynamic == "auto")
+            found = _trace(request, specs, refine=dynamic == "auto")
             break
-        except Refine as refine:  # dynamic="auto": two sizes must agree, so there is one free size less
+        except RefineError as refine:  # dynamic="auto": two sizes must agree, so there is one free size less
             _merge(merged, refine.pair)
             specs = {n: Spec(n, s.dtype, tuple(_replaced(d, merged) for d in s.shape)) for n, s in specs.items()}
     if imported is not None:
@@ -75,8 +77,8 @@ def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
         raise TraceError(
             "IX207",
             f"the inputs do not fit the model's arguments: {error}",
-            where=f"{type(model).__name__}.forward" if isinstance(model, nn.Module) else getattr(model, "__name__", "the model"),
-            found=", ".join(inputs) if isinstance(inputs, Mapping) else f"{len(inputs) if isinstance(inputs, (tuple, list)) else 1} inputs in call order",
+            where=getattr(model, "__name__", f"{type(model).__name__}.forward"),
+            found=_described(inputs),
             expected=str(signature),
             fix="give one entry per argument, by name or in call order",
         ) from None
@@ -90,6 +92,12 @@ def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
         else:
             arguments[name] = value
     return arguments
+
+
+def _described(inputs: Any) -> str:
+    if isinstance(inputs, Mapping):
+        return ", ".join(inputs) or "no inputs"
+    return f"{len(inputs) if isinstance(inputs, (tuple, list)) else 1} inputs in call order"
 
 
 def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -124,7 +132,9 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
             continue
         else:
             data = to_array(leaf)
-            specs[name] = Spec(name, data.dtype, _dims(name, data.shape, wanted.pop(name, None), dynamic == "auto", known))
+            specs[name] = Spec(
+                name, data.dtype, _dims(name, data.shape, wanted.pop(name, None), dynamic == "auto", known)
+            )
         for d in specs[name].shape:
             if isinstance(d, Dim) and str(d).isidentifier():
                 known.setdefault(str(d), d)
@@ -132,7 +142,7 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
         static = [n for n in wanted if n in specs]
         raise TraceError(
             "IX208",
-            f"dynamic names {'an input given as a shape string' if static else 'no input of the model'}: {', '.join(wanted)}",
+            f"dynamic names {'inputs given as shape strings' if static else 'no input of the model'}: {', '.join(wanted)}",
             found=", ".join(wanted),
             expected=", ".join(specs) or "an input",
             fix="name the dimension in the shape string itself" if static else "use the names of the inputs",
@@ -191,29 +201,36 @@ def _replaced(d: DimLike, merged: Mapping[str, DimLike]) -> DimLike:
 
 
 # -- the trace ---------------------------------------------------------------------------------------------------------------
-def _trace(
-    model: Callable[..., Any],
-    arguments: Mapping[str, Any],
-    tree: pytree.Tree,
-    given: Mapping[str, Any],
-    specs: Mapping[str, Spec],
-    constants: Mapping[str, Any],
-    opset: int,
-    output_names: Sequence[str] | None,
-    specialise: bool,
-    auto: bool,
-) -> Captured:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What to trace. given: the leaves of the arguments by name; constants: those that are Python values."""
+
+    model: Callable[..., Any]
+    arguments: Mapping[str, Any]
+    tree: pytree.Tree
+    given: Mapping[str, Any]
+    constants: Mapping[str, Any]
+    opset: int
+    output_names: Sequence[str] | None
+    specialise: bool
+
+    def call(self, tensors: Mapping[str, Any]) -> Any:
+        """Call the model with these tensors (traced or not) in the places of the arguments' leaves."""
+        leaves = iter([self.constants[n] if n in self.constants else tensors[n] for n in self.given])
+        return call_model(self.model, pytree.unflatten(self.tree, leaves))
+
+
+def _trace(request: _Request, specs: Mapping[str, Spec], refine: bool) -> Captured:
+    model = request.model
     names: dict[int, str] = {}
     if isinstance(model, nn.Module):
         names = {id(v): n for n, v in (*model.named_parameters(), *model.named_buffers())}
-    with Trace(opset, names=names, specialise=specialise, refine=auto) as trace:
+    with Trace(request.opset, names=names, specialise=request.specialise, refine=refine) as trace:
         if isinstance(model, nn.Module):
             trace.paths = {id(m): path for path, m in model.named_modules()}
         tensors = {n: trace.input(n, s.dtype, s.shape) for n, s in specs.items()}
-        leaves = iter([constants[n] if n in constants else tensors[n] for n in given])
-        result = call_model(model, pytree.unflatten(tree, leaves))
-        found, out_tree = pytree.flatten(result)
-        outputs = _name_outputs(found, output_names, type(model).__name__)
+        found, out_tree = pytree.flatten(request.call(tensors))
+        outputs = _name_outputs(found, request.output_names, type(model).__name__)
         _finish(trace, outputs)
         state = _state(trace)
     ir: ModelIR = trace.model()
@@ -223,13 +240,13 @@ def _trace(
         model=ir,
         inputs=dict(specs),
         example={},
-        reference=_reference(model, tree, given, constants, trace, list(outputs), state),
+        reference=_reference(request, trace, list(outputs), state),
         guards=trace.guards,
         dims=used,
         state=state,
         keep=[trace.initial(k) for k in trace.variables],
         modules=dict(model.named_modules()) if isinstance(model, nn.Module) else {},
-        signature={"inputs": _with_constants(tree, given, constants).to_json(), "outputs": out_tree.to_json()},
+        signature={"inputs": _with_constants(request).to_json(), "outputs": out_tree.to_json()},
         source={"frontend": "eager", "model": ir.graph.name, "mode": _mode(model)},
     )
 
@@ -238,9 +255,10 @@ def _mode(model: object) -> str:
     return "train" if isinstance(model, nn.Module) and model.training else "eval"
 
 
-def _with_constants(tree: pytree.Tree, given: Mapping[str, Any], constants: Mapping[str, Any]) -> pytree.Tree:
+def _with_constants(request: _Request) -> pytree.Tree:
     """The inputs' structure with Python constants in place of their leaves."""
-    names = iter(given)
+    names = iter(request.given)
+    constants = request.constants
 
     def visit(t: pytree.Tree) -> pytree.Tree:
         if t.kind == "leaf":
@@ -248,7 +266,7 @@ def _with_constants(tree: pytree.Tree, given: Mapping[str, Any], constants: Mapp
             return pytree.Tree("constant", value=constants[name]) if name in constants else t
         return pytree.Tree(t.kind, t.keys, tuple(visit(c) for c in t.children), t.type)
 
-    return visit(tree)
+    return visit(request.tree)
 
 
 def _name_outputs(found: list[tuple[pytree.Path, Any]], names: Sequence[str] | None, model: str) -> dict[str, Any]:
@@ -296,7 +314,9 @@ def _finish(trace: Trace, outputs: Mapping[str, Any]) -> None:
     """Make the results outputs of the graph, each under its own name."""
     from interchange.ops.frame import TABLE
 
-    taken = {v.name: "input" for v in trace.graph.inputs} | {trace.initial(k).name: "parameter" for k in trace.variables}
+    taken = {v.name: "input" for v in trace.graph.inputs} | {
+        trace.initial(k).name: "parameter" for k in trace.variables
+    }
     for name, leaf in outputs.items():
         if name in taken:
             raise TraceError(
@@ -333,22 +353,15 @@ def _state(trace: Trace) -> dict[str, str]:
 
 # -- running the source again ------------------------------------------------------------------------------------------------
 def _reference(
-    model: Callable[..., Any],
-    tree: pytree.Tree,
-    given: Mapping[str, Any],
-    constants: Mapping[str, Any],
-    trace: Trace,
-    output_names: list[str],
-    state: Mapping[str, str],
+    request: _Request, trace: Trace, output_names: list[str], state: Mapping[str, str]
 ) -> Callable[[Arrays], Arrays]:
     variables = list(trace.variables.values())
     written = [trace.variables[k] for k in trace.written]
 
     def run(arrays: Arrays) -> Arrays:
         before = [(v, v._data) for v in variables]
-        leaves = iter([constants[n] if n in constants else wrap(np.asarray(arrays[n])) for n in given])
         try:
-            found, _ = pytree.flatten(call_model(model, pytree.unflatten(tree, leaves)))
+            found, _ = pytree.flatten(request.call({n: wrap(np.asarray(a)) for n, a in arrays.items()}))
             results = [_array(leaf) for _, leaf in found]
             updates = [v._data for v in written]
         finally:

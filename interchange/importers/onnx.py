@@ -199,7 +199,9 @@ class GraphModule(nn.Module):
             return pytree.unflatten(self._out_tree, iter(outs))
         return outs[0] if len(outs) == 1 else dict(zip(self.output_names, outs, strict=True))
 
-    def _run(self, graph: Graph, values: dict[Value, Tensor | None], attributes: Mapping[str, Attr] | None = None) -> None:
+    def _run(
+        self, graph: Graph, values: dict[Value, Tensor | None], attributes: Mapping[str, Attr] | None = None
+    ) -> None:
         trace = active_trace()
         for step in self._steps[id(graph)]:
             if trace is not None:
@@ -212,7 +214,11 @@ class GraphModule(nn.Module):
             elif step.op is None:
                 outputs = [step.constants[0]]
             elif attributes is not None and any(a.ref for a in step.node.attributes.values()):
-                given = {k: (attributes[a.ref] if a.ref else a).value for k, a in step.node.attributes.items() if not a.ref or a.ref in attributes}
+                given = {
+                    k: (attributes[a.ref] if a.ref else a).value
+                    for k, a in step.node.attributes.items()
+                    if not a.ref or a.ref in attributes
+                }
                 outputs = step.op.call_node(inputs, *step.op.adapt_node(given, len(step.node.outputs)))
             else:
                 outputs = step.op.call_node(inputs, step.constants, step.attributes)
@@ -224,7 +230,7 @@ class GraphModule(nn.Module):
     def _call(self, function: Function, inputs: Sequence[Tensor | None], node: Node) -> list[Tensor | None]:
         """A call of a local function: its body, with the caller's attributes over the defaults."""
         values: dict[Value, Tensor | None] = dict(zip(function.inputs, inputs, strict=False))
-        values |= {v: None for v in function.inputs[len(inputs) :]}
+        values |= dict.fromkeys(function.inputs[len(inputs):])
         self._run(function, values, {**function.defaults, **node.attributes})
         return [values[v] for v in function.outputs]
 
@@ -273,5 +279,3 @@ def _readable(dim: str) -> bool:
     except UsageError:
         return False
     return True
-
-

@@ -207,7 +207,11 @@ class Op(Generic[R]):
 def _hashable(value: Any) -> Any:
     """A key for an attribute's value: equal keys, equal values."""
     if isinstance(value, np.ndarray):
-        return value.dtype, value.shape, value.tobytes() if value.dtype.kind != "O" else tuple(value.reshape(-1).tolist())
+        return (
+            value.dtype,
+            value.shape,
+            value.tobytes() if value.dtype.kind != "O" else tuple(value.reshape(-1).tolist()),
+        )
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -425,7 +429,8 @@ def record(bound: Bound, inputs: Sequence[Tensor | None], outputs: Sequence[Tens
 
 def _carefully(bound: Bound, inputs: Sequence[Any]) -> Any:
     """`apply` for everything out of the ordinary: Python numbers, arrays, traced tensors, and mistakes."""
-    from interchange.eager.trace import Traced, active_trace
+    from interchange.eager.trace import active_trace
+    from interchange.eager.traced import Traced
 
     op = bound.op
     tensors = [_as_tensor(x, i, bound, inputs) for i, x in enumerate(inputs)]

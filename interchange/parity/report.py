@@ -64,7 +64,8 @@ class ParityReport:
             at = ", ".join(f"{n}={s}" for n, s in t.sizes.items()) or "the example"
             for d in t.differences:
                 zeros = f", {d.signed_zeros} zeros of the other sign" if d.signed_zeros else ""
-                verdict = d.problem or f"equal (largest difference {d.max_abs:.2g} absolute, {d.max_rel:.2g} relative{zeros})"
+                close = f"largest difference {d.max_abs:.2g} absolute, {d.max_rel:.2g} relative{zeros}"
+                verdict = d.problem or f"equal ({close})"
                 lines.append(f"{'ok ' if d.problem is None else 'BAD'} {d.output} at {at}: {verdict}")
         return "\n".join(lines)
 
@@ -75,10 +76,10 @@ class ParityReport:
             raise VerifyError(
                 "IX701",
                 "the exported model and its source disagree",
-                where=f"{self.runtime}",
+                where=self.runtime,
                 found="; ".join(line[4:] for line in bad),
                 expected="equal outputs within the tolerance of their dtype",
-                fix="look for randomness, state or data-dependent code in the model; widen `tolerance` only for a known cause",
+                fix="look for randomness, state or code that depends on data; widen `tolerance` only for a known cause",
             )
 
 

@@ -59,7 +59,8 @@ def _candidates(names: list[str], dims: Bounds) -> Iterator[Sizes]:
         yield {n: low[n] + size - 1 for n in names}
         yield dict.fromkeys(names, size)
     # guards that tie sizes together: a bounded search
-    yield from (dict(zip(names, c, strict=True)) for c in itertools.islice(itertools.product(range(1, 65), repeat=len(names)), 20000))
+    combinations = itertools.product(range(1, 65), repeat=len(names))
+    yield from (dict(zip(names, c, strict=True)) for c in itertools.islice(combinations, 20_000))
 
 
 def random_array(spec: Spec, sizes: Sizes, rng: np.random.Generator, example: Array | None) -> Array:

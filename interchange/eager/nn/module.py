@@ -193,7 +193,10 @@ class Module:
     def _call_in_full(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call with hooks, or in a trace, where nodes carry the module's path."""
         trace = active_trace()
-        path = trace.paths.get(id(self)) if trace else None
+        path = None
+        if trace is not None:
+            path = trace.paths.get(id(self))
+            trace.modules.append((self, self.training))
         try:
             for hook in tuple(self._pre_hooks):
                 changed = hook(self, args)
