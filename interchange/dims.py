@@ -476,7 +476,7 @@ def undecidable(condition: Condition) -> TraceError:
 
 
 def require(condition: Condition, why: str) -> bool:
-    """State what an *operator* needs of its sizes: False if it can never hold, a guard of the trace where it depends."""
+    """State what an *operator* needs of its sizes: False if it can never hold, a guard where it depends."""
     known = condition.holds()
     if known is None:
         if not deciders.stack:

@@ -100,7 +100,7 @@ def test_a_traced_index_gives_what_numpy_gives(case):
 def test_a_basic_index_of_symbolic_axes_is_right_at_every_size_that_its_guards_admit(case, extra, data):
     shape, key = case
     names = [f"d{i}" for i in range(len(shape))]
-    trace, (out,) = traced(lambda t: t[key], f"x: float32[{', '.join(names)}]")
+    trace, _ = traced(lambda t: t[key], f"x: float32[{', '.join(names)}]")
     sizes = [shape, tuple(d + extra for d in shape), (1,) * len(shape), tuple(d + 11 for d in shape)]
     for size in sizes:
         at = dict(zip(names, size, strict=True))

@@ -8,8 +8,8 @@ The functions follow the Array API standard (`E.exp`, `E.matmul`, `E.concat`, ..
 
 from interchange import ops
 from interchange.eager import array_api
-from interchange.eager import operators as _operators  # gives Tensor its operators
-from interchange.eager.array_api import *
+from interchange.eager import operators as _operators  # noqa: F401  gives Tensor its operators
+from interchange.eager.array_api import *  # noqa: F403  their __all__ is part of ours
 from interchange.eager.compiling import compile
 from interchange.eager.tape import check_gradient, grad, value_and_grad, vjp
 from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, enable_grad, no_grad

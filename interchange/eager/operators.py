@@ -1,7 +1,7 @@
 """Python's operators and the methods of `Tensor`, as calls of the vocabulary.
 
-Two tensors of different dtypes of one kind (float32 and float64, int32 and int64) are promoted as in the Array API, by a
-Cast that is visible in an exported graph; different kinds are refused. A Python number takes the tensor's dtype.
+Two tensors of different dtypes of one kind (float32 and float64, int32 and int64) are promoted as in the Array API, by
+a Cast that is visible in an exported graph; different kinds are refused. A Python number takes the tensor's dtype.
 """
 
 from __future__ import annotations
@@ -13,7 +13,19 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from interchange.dims import Dim, DimLike
-from interchange.dtypes import DType, dtype_of, is_float, is_integer, name_of, to_onnx
+from interchange.dtypes import DType, is_float, is_integer, name_of
+from interchange.eager.composed import (
+    astype,
+    bitwise,
+    divide,
+    floor_divide,
+    matmul,
+    negative,
+    power,
+    remainder,
+    shift_left,
+    shift_right,
+)
 from interchange.eager.indexing import getitem
 from interchange.eager.tape import Node
 from interchange.eager.tensor import Tensor, mode, shape_text, to_array, traces, wrap
@@ -23,27 +35,20 @@ from interchange.ops.arithmetic import (
     Abs,
     Add,
     And,
-    BitShift,
     BitwiseAnd,
     BitwiseNot,
     BitwiseOr,
     BitwiseXor,
-    Div,
     Equal,
-    Floor,
     Greater,
     GreaterOrEqual,
     Less,
     LessOrEqual,
     Max,
     Min,
-    Mod,
     Mul,
-    Neg,
     Not,
     Or,
-    Pow,
-    Round,
     Sqrt,
     Sub,
     Xor,
@@ -51,8 +56,7 @@ from interchange.ops.arithmetic import (
 from interchange.ops.frame import Op, save
 from interchange.ops.linear import MatMul
 from interchange.ops.reduce import ArgMax, ArgMin, ReduceMax, ReduceMean, ReduceMin, ReduceProd, ReduceSum
-from interchange.ops.select import Where
-from interchange.ops.shape import Cast, Expand, Reshape, Squeeze, Transpose, Unsqueeze
+from interchange.ops.shape import Expand, Reshape, Squeeze, Transpose, Unsqueeze
 from interchange.ops.shape_tools import has_dims, normalize_axis, reshape_target, scalar_of, shape_tensor
 
 Binary = Callable[[Any, Any], Any]
@@ -76,7 +80,7 @@ def located(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-# -- two operands -------------------------------------------------------------------------------------------------------
+# -- two operands -----------------------------------------------------------------------------------------------------
 _scalars: dict[tuple[DType, type, Any], Tensor] = {}
 
 
@@ -112,13 +116,14 @@ def _number(x: float, dtype: DType) -> Tensor:
             expected=f"a number that {name_of(dtype)} can hold",
             fix="convert the tensor first, for example .astype('float32')",
         )
-    return wrap(np.array(x, dtype))
+    with np.errstate(over="ignore"):  # beyond the largest number of the dtype is inf
+        return wrap(np.array(x, dtype))
 
 
 def _in_range(x: int, dtype: DType) -> bool:
     import ml_dtypes
 
-    info = ml_dtypes.iinfo(dtype)
+    info: Any = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
     return bool(info.min <= x <= info.max)
 
 
@@ -157,16 +162,17 @@ def common_dtype(a: DType, b: DType) -> DType | None:
     return np.promote_types(a, b) if a.kind == b.kind == "c" else None
 
 
-def _binary(op: Op[Any], general: Binary | None = None) -> tuple[Binary, Binary]:
+def _binary(op: Op[Tensor], general: Callable[[Tensor, Tensor], Tensor] | None = None) -> tuple[Binary, Binary]:
     """The operator method and its reflection for a binary operator; `general` takes what the operator does not.
 
     The fast path is written out: it costs a third less than a call of `apply`, and every step of eager code takes it.
     """
-    bound, function = op.default, general or op
+    bound = op.default
+    function: Callable[[Tensor, Tensor], Tensor] = general or op
     types, kernel, plan = bound.types, bound.kernel, bound.plan
     new, ndarray = object.__new__, np.ndarray
 
-    def method(a: Tensor, b: Any) -> Tensor:
+    def method(a: Tensor, b: Any) -> Any:
         if not isinstance(b, Tensor):
             if not _operand_like(b):
                 return NotImplemented
@@ -187,7 +193,7 @@ def _binary(op: Op[Any], general: Binary | None = None) -> tuple[Binary, Binary]
                 return function(*promote(a, b))
         return function(*promote(a, b))
 
-    def reflected(b: Tensor, a: Any) -> Tensor:
+    def reflected(b: Tensor, a: Any) -> Any:
         if not _operand_like(a):
             return NotImplemented
         return method(operand(a, b), b)
@@ -202,102 +208,20 @@ def _operand_like(x: Any) -> bool:
 def _composed(function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Binary, Binary]:
     """The operator method and its reflection for a function of two promoted tensors."""
 
-    def method(a: Tensor, b: Any) -> Tensor:
+    def method(a: Tensor, b: Any) -> Any:
         if not isinstance(b, Tensor):
             if not _operand_like(b):
                 return NotImplemented
             b = operand(b, a)
         return function(*promote(a, b))
 
-    def reflected(b: Tensor, a: Any) -> Tensor:
+    def reflected(b: Tensor, a: Any) -> Any:
         return method(operand(a, b), b) if _operand_like(a) else NotImplemented
 
     return method, reflected
 
 
-def divide(a: Tensor, b: Tensor) -> Tensor:
-    """a / b of floats. Integers are refused: ONNX would drop the fraction, NumPy and PyTorch would not."""
-    if is_integer(a.dtype) or a.dtype.kind == "b":
-        raise OperatorError(
-            "IX120",
-            "/ of integers would lose the fraction or change the dtype",
-            where=user_line(),
-            found=f"{name_of(a.dtype)} / {name_of(b.dtype)}",
-            expected="floating-point operands, or //",
-            fix="use // for whole numbers, or .astype('float32') first",
-        )
-    return Div(a, b)
-
-
-def floor_divide(a: Tensor, b: Tensor) -> Tensor:
-    """The largest whole number not above a / b: the exact one, as in Python, not the floor of a rounded quotient."""
-    if is_integer(a.dtype):
-        return Div(Sub(a, Mod(a, b)), b)
-    quotient = Div(a, b)
-    whole = Round(Div(Sub(a, remainder(a, b)), b))  # a whole number but for its rounding
-    # 0 has the sign of the quotient; with infinities, or over 0, there is no exact remainder to go by
-    return Where(Abs(whole) < np.inf, Where(Equal(whole, 0), Mul(quotient, 0), whole), Floor(quotient))
-
-
-def remainder(a: Tensor, b: Tensor) -> Tensor:
-    """a - floor(a / b) * b, with the sign of b."""
-    if is_integer(a.dtype):
-        return Mod(a, b)
-    rest = Mod(a, b, fmod=1)
-    negative = b < 0
-    zero = Where(negative, wrap(np.array(-0.0, a.dtype)), wrap(np.array(0.0, a.dtype)))
-    return Where(rest == 0, zero, Where((rest < 0) != negative, rest + b, rest))
-
-
-def power(a: Tensor, b: Tensor) -> Tensor:
-    """a to the power b. Integers of 8, 16 and unsigned ones of 32 and 64 bits go through int64, which wraps as they do."""
-    if is_integer(a.dtype) and a.dtype.name not in ("int32", "int64"):
-        return astype(Pow(astype(a, np.int64), astype(b, np.int64)), a.dtype)
-    return Pow(a, b)
-
-
-def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product; ONNX has none of 8- and 16-bit integers, which go through int32."""
-    if is_integer(a.dtype) and a.dtype.itemsize < 4:
-        return astype(MatMul(astype(a, np.int32), astype(b, np.int32)), a.dtype)
-    return MatMul(a, b)
-
-
-def negative(x: Tensor) -> Tensor:
-    """-x; of unsigned integers modulo 2 to the number of bits."""
-    return Sub(wrap(np.zeros((), x.dtype)), x) if x.dtype.kind == "u" else Neg(x)
-
-
-def bitwise(logical: Op[Any], bits: Op[Any]) -> Callable[[Tensor, Tensor], Tensor]:
-    """One function of bools and of the bits of integers."""
-    return lambda a, b: logical(a, b) if a.dtype.kind == "b" else bits(a, b)
-
-
-def shift_left(a: Tensor, b: Tensor) -> Tensor:
-    """a * 2^b, modulo 2 to the number of bits. b is not negative."""
-    if a.dtype.kind != "i":
-        return BitShift(a, b, direction="LEFT")
-    # older opsets shift unsigned integers only; the bits are the same
-    return astype(BitShift(astype(a, np.uint64), astype(b, np.uint64), direction="LEFT"), a.dtype)
-
-
-def shift_right(a: Tensor, b: Tensor) -> Tensor:
-    """The largest integer not above a / 2^b. b is not negative."""
-    if a.dtype.kind != "i":
-        return BitShift(a, b, direction="RIGHT")
-    below = a < 0  # -1 - x is ~x: shifting zeros into the complement shifts ones into a negative number
-    bits = BitShift(astype(Where(below, -1 - a, a), np.uint64), astype(b, np.uint64), direction="RIGHT")
-    shifted = astype(bits, a.dtype)
-    return Where(below, -1 - shifted, shifted)
-
-
-# -- one operand, and methods ---------------------------------------------------------------------------------------------
-def astype(x: Tensor, dtype: Any) -> Tensor:
-    """The elements in another dtype; the tensor itself when it has it already."""
-    wanted = dtype_of(dtype)
-    return x if x.dtype == wanted else Cast(x, to=to_onnx(wanted))
-
-
+# -- one operand, and methods -----------------------------------------------------------------------------------------
 def _sizes(args: Sequence[Any]) -> tuple[DimLike, ...]:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else tuple(args)
 
@@ -328,7 +252,7 @@ def flatten(x: Tensor, start: int = 0, end: int = -1) -> Tensor:
 def transpose(x: Tensor, *axes: Any) -> Tensor:
     """The axes in another order; reversed without arguments."""
     order = _sizes(axes)
-    return Transpose(x, perm=tuple(normalize_axis(int(a), len(x.shape)) for a in order)) if order else Transpose(x)  # type: ignore[no-any-return, arg-type]
+    return Transpose(x, perm=tuple(normalize_axis(int(a), len(x.shape)) for a in order)) if order else Transpose(x)
 
 
 def _axis_list(axis: Any) -> list[int] | None:
@@ -354,7 +278,7 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
 
 
 def accumulated(x: Tensor, dtype: Any = None) -> Tensor:
-    """`x` in a dtype that its sum and product are computed in: `dtype`, else for integers and bools the widest of their kind.
+    """`x` in the dtype that its sum and product are computed in: `dtype`, else for integers the widest of their kind.
 
     ONNX adds no integers of less than 32 bits: int32 has their sums, modulo 2 to the number of bits.
     """
@@ -366,7 +290,7 @@ def accumulated(x: Tensor, dtype: Any = None) -> Tensor:
     return astype(x, np.int64) if x.dtype.kind in "ib" else x
 
 
-def _reduction(op: Op[Any], prepare: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _reduction(op: Op[Tensor], prepare: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def reduce(x: Tensor, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Tensor:
         x = prepare(x) if dtype is None else prepare(x, dtype)
         axes = _axis_list(axis)
@@ -376,6 +300,7 @@ def _reduction(op: Op[Any], prepare: Callable[..., Tensor]) -> Callable[..., Ten
             x = op(x, axes, keepdims=int(keepdims))
         return x if dtype is None else astype(x, dtype)
 
+    reduce.__name__ = reduce.__qualname__ = op.name
     reduce.__doc__ = f"{op.__doc__} axis: an int, a tuple of ints or None for all."
     return reduce
 
@@ -384,7 +309,7 @@ def _floating(x: Tensor) -> Tensor:
     """A mean of integers is no integer: refused, as / is."""
     if is_integer(x.dtype) or x.dtype.kind == "b":
         raise OperatorError(
-            "IX120",
+            "IX131",
             "a mean of integers would lose the fraction or change the dtype",
             where=user_line(),
             found=f"{name_of(x.dtype)}{shape_text(x.shape)}",
@@ -394,7 +319,7 @@ def _floating(x: Tensor) -> Tensor:
     return x
 
 
-def _extreme(op: Op[Any]) -> Callable[..., Tensor]:
+def _extreme(op: Op[Tensor]) -> Callable[..., Tensor]:
     reduce = _reduction(op, lambda x: x)
 
     def extreme(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
@@ -439,7 +364,7 @@ def any_(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     return _truth(ReduceMax, x, axis, keepdims)
 
 
-def _truth(op: Op[Any], x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+def _truth(op: Op[Tensor], x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     # ReduceMin/Max of bool came with opset 20 and have no kernel in the runtime: int32 serves every opset
     ones = astype(x != 0 if x.dtype.kind != "b" else x, np.int32)
     axes = _axis_list(axis)
@@ -448,7 +373,7 @@ def _truth(op: Op[Any], x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     return (op(ones, axes, keepdims=int(keepdims)) if axes else ones) > 0
 
 
-def _position(op: Op[Any]) -> Callable[..., Tensor]:
+def _position(op: Op[Tensor]) -> Callable[..., Tensor]:
     def find(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
         if axis is None:
             found = op(reshape(x, -1), axis=0, keepdims=0)
@@ -484,7 +409,7 @@ def _immutable(x: Tensor, key: Any, value: Any) -> None:
 
 
 def _namespace(x: Tensor, *, api_version: str | None = None) -> Any:
-    """The Array API namespace, `interchange.eager`. Raises OperatorError IX119 for a version of the standard it is not."""
+    """The Array API namespace, `interchange.eager`. Raises OperatorError IX119 for another version of the standard."""
     import interchange.eager
 
     if api_version is not None and api_version not in interchange.eager.ARRAY_API_VERSIONS:
@@ -509,20 +434,20 @@ def _to_device(x: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
 
 def _transposed(x: Tensor) -> Tensor:
     if len(x.shape) != 2:
-        raise OperatorError(
-            "IX112",
-            ".T is for matrices",
-            where=user_line(),
-            found=f"shape {shape_text(x.shape)}",
-            expected="2 axes",
-            fix="use .mT for the last two axes, or .transpose(...)",
-        )
+        raise _not_a_matrix(x, ".T is for matrices", "2 axes", "use .mT for the last two axes, or .transpose(...)")
     return Transpose(x, perm=(1, 0))
 
 
 def _matrix_transposed(x: Tensor) -> Tensor:
     n = len(x.shape)
+    if n < 2:
+        raise _not_a_matrix(x, ".mT swaps the last two axes", "at least 2 axes", "add an axis with None or unsqueeze")
     return Transpose(x, perm=(*range(n - 2), n - 1, n - 2))
+
+
+def _not_a_matrix(x: Tensor, message: str, expected: str, fix: str) -> OperatorError:
+    found = f"shape {shape_text(x.shape)}"
+    return OperatorError("IX112", message, where=user_line(), found=found, expected=expected, fix=fix)
 
 
 sum_, prod = _reduction(ReduceSum, accumulated), _reduction(ReduceProd, accumulated)
@@ -611,4 +536,3 @@ def _install() -> None:
 
 
 _install()
-

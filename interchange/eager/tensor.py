@@ -16,9 +16,6 @@ from interchange.dims import DimLike, Shape
 from interchange.dtypes import Array, DType, dtype_of, is_float, is_integer, name_of
 from interchange.errors import OperatorError, user_line
 
-if TYPE_CHECKING:
-    from interchange.eager.tape import Node
-
 Edge = Any  # Leaf | Node | tuple[Node, int] | None: where a gradient goes; mypy sees the three in tape.py
 
 
@@ -50,7 +47,7 @@ class _Traces:
 traces = _Traces()
 
 
-class no_grad:
+class no_grad:  # noqa: N801  as everybody calls it
     """Operations inside are not recorded for `backward`: ``with no_grad(): ...`` or ``@no_grad()``."""
 
     recording: ClassVar[bool] = False
@@ -72,7 +69,7 @@ class no_grad:
         return wrapped
 
 
-class enable_grad(no_grad):
+class enable_grad(no_grad):  # noqa: N801
     """Operations inside are recorded again, within a `no_grad`."""
 
     recording = True
@@ -194,7 +191,9 @@ class Tensor:
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
-    def backward(self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
         """Accumulate the gradient of this tensor into `.grad` of every leaf that it was computed from.
 
         gradient: shape and dtype of this tensor; may be left out for a tensor of one element.
@@ -240,7 +239,9 @@ class Tensor:
             return self._data.astype(dtype)
         return self._data.copy() if copy else self.numpy()
 
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
         asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         try:
             return self._data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
@@ -314,7 +315,7 @@ class Tensor:
 
     if TYPE_CHECKING:  # bound to the vocabulary by interchange.eager.operators
         T: Tensor
-        mT: Tensor
+        mT: Tensor  # noqa: N815
 
         def __add__(self, other: Any) -> Tensor: ...
         def __radd__(self, other: Any) -> Tensor: ...
@@ -455,6 +456,9 @@ def wrap(data: Array) -> Tensor:
     return tensor
 
 
+_DEFAULTS: dict[str, DType] = {"f": np.dtype(np.float32), "i": np.dtype(np.int64)}  # of Python's numbers, by kind
+
+
 def to_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Array:
     """A numpy array of `data`. Python floats are float32 and ints int64 unless `dtype` says otherwise.
 
@@ -466,7 +470,7 @@ def to_array(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Array
     array = _array(data)
     if not hasattr(data, "dtype"):
         if wanted is None:
-            wanted = {"f": np.dtype(np.float32), "i": np.dtype(np.int64)}.get(array.dtype.kind)
+            wanted = _DEFAULTS.get(array.dtype.kind)
         elif array.dtype.kind in "iu" and is_integer(wanted):
             _must_hold(array, wanted)
     wanted = dtype_of(array.dtype) if wanted is None else wanted
@@ -501,7 +505,7 @@ def _no_tensor(data: Any, why: str) -> OperatorError:
 def _must_hold(numbers: Array, dtype: DType) -> None:
     import ml_dtypes
 
-    info = ml_dtypes.iinfo(dtype)
+    info: Any = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
     low, high = int(info.min), int(info.max)
     for value in (numbers.min(initial=0), numbers.max(initial=0)):
         if not low <= int(value) <= high:

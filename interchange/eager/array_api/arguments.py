@@ -40,7 +40,12 @@ def as_tensor(x: Any) -> Tensor:
 def pair(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     """Two operands in one dtype; a Python number takes the dtype of the other one (OperatorError IX111, IX114)."""
     if not isinstance(x1, Tensor):
-        x1 = operand(x1, x2) if isinstance(x2, Tensor) else as_tensor(x1)
+        if isinstance(x2, Tensor):
+            x1 = operand(x1, x2)
+        elif isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
+            x1 = as_tensor(float(x1) if isinstance(x2, float) else x1)
+        else:
+            x1 = as_tensor(x1)
     if not isinstance(x2, Tensor):
         x2 = operand(x2, x1)
     return promote(x1, x2)

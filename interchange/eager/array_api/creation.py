@@ -10,7 +10,7 @@ import numpy as np
 
 from interchange.dims import Dim, DimLike, dim_max
 from interchange.dtypes import DType, dtype_of, float32, int64
-from interchange.eager import operators
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, check_device, integer, invalid, located, sizes
 from interchange.eager.tensor import Tensor, to_array, wrap
 from interchange.ops.creation import Range
@@ -31,8 +31,8 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
     """`obj` as a tensor: an array, a number, a nested sequence (also of tensors and sizes), a buffer, a DLPack object.
 
-    A numpy array's memory is shared unless copy=True; then it must not be written to. copy=False: an error (OperatorError
-    IX119) where a copy is needed. Python floats become float32, ints int64.
+    A numpy array's memory is shared unless copy=True; then it must not be written to. copy=False: an error
+    (OperatorError IX119) where a copy is needed. Python floats become float32, ints int64.
     """
     check_device(device)
     wanted = None if dtype is None else dtype_of(dtype)
@@ -44,7 +44,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         return scalar_of(obj, wanted or int64)
     if isinstance(obj, (list, tuple)) and _holds_tensors(obj):
         joined = _stacked(obj)
-        return joined if wanted is None else operators.astype(joined, wanted)
+        return joined if wanted is None else composed.astype(joined, wanted)
     if hasattr(obj, "__dlpack__") and not hasattr(obj, "__array__"):
         return asarray(from_dlpack(obj), dtype=wanted)
     if isinstance(obj, (bytes, bytearray, memoryview)):
@@ -56,7 +56,7 @@ def _again(x: Tensor, wanted: DType | None, copy: bool | None) -> Tensor:
     if wanted is not None and wanted != x.dtype:
         if copy is False:
             raise _no_copy(x)
-        return operators.astype(x, wanted)
+        return composed.astype(x, wanted)
     if not copy:
         return x
     return wrap(x._data.copy()) if type(x) is Tensor and x._edge is None else Identity(x)
@@ -85,7 +85,7 @@ def _stacked(items: Sequence[Any]) -> Tensor:
 
 @located
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """The tensor of an object with ``__dlpack__`` (numpy, torch, jax arrays on the CPU); its memory is shared unless copy=True."""
+    """The tensor of an object with ``__dlpack__`` (of numpy, torch, jax; on the CPU), in its memory unless copy."""
     check_device(device)
     if isinstance(x, Tensor):
         return asarray(x, copy=copy)
@@ -110,7 +110,12 @@ def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) 
     if isinstance(fill_value, (Tensor, Dim)):
         return Expand(asarray(fill_value, dtype=dtype), shape_tensor(size))
     value = to_array(fill_value, dtype)
-    return filled(size, value.item() if value.dtype.kind in "biufc" else value.reshape(()), value.dtype)
+    number: Any = value.reshape(-1)[0] if value.size == 1 else None
+    if number is None:
+        raise invalid(
+            "this is not one value", found=f"shape {value.shape}", expected="one number", fix="use broadcast_to"
+        )
+    return filled(size, number, value.dtype)
 
 
 @located
@@ -167,7 +172,7 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
             "a range with step 0 has no end", found="step=0", expected="another step", fix="pass another step"
         )
     if any(isinstance(v, Dim) for v in (first, last, step)):
-        return operators.astype(Range(*(scalar_of(v, int64) for v in (first, last, step))), dtype or int64)
+        return composed.astype(Range(*(scalar_of(v, int64) for v in (first, last, step))), dtype or int64)
     numbers = [v.item() if isinstance(v, (Tensor, np.generic, np.ndarray)) else v for v in (first, last, step)]
     default = int64 if all(isinstance(v, int) for v in numbers) else float32
     values = np.arange(*numbers) if (numbers[1] - numbers[0]) / numbers[2] > 0 else np.empty(0)
@@ -183,8 +188,9 @@ def linspace(
     wanted = float32 if dtype is None else dtype_of(dtype)
     if isinstance(num, Dim):
         steps = scalar_of(dim_max(num - 1, 1) if endpoint else num, wanted)
-        part = operators.astype(count_to(num), wanted) / steps
-        return part * stop + (1 - part) * start  # both ends exactly
+        part = composed.astype(count_to(num), wanted) / steps
+        line: Tensor = part * stop + (1 - part) * start  # both ends exactly
+        return line
     (count,) = sizes(num)
     assert isinstance(count, int)
     return wrap(np.linspace(float(start), float(stop), count, endpoint).astype(wanted))
@@ -200,13 +206,13 @@ def eye(
     rows, columns = sizes((n_rows, n_rows if n_cols is None else n_cols))
     if isinstance(rows, int) and isinstance(columns, int):
         return wrap(np.eye(rows, columns, k).astype(wanted))
-    return operators.astype(Unsqueeze(count_to(rows), [1]) + k == Unsqueeze(count_to(columns), [0]), wanted)
+    return composed.astype(Unsqueeze(count_to(rows), [1]) + k == Unsqueeze(count_to(columns), [0]), wanted)
 
 
 # -- of other tensors -------------------------------------------------------------------------------------------------
 @located
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> list[Tensor]:
-    """The coordinates of a grid, one tensor an axis; "xy" has the first two axes of the result swapped, "ij" has not."""
+    """The coordinates of a grid, one tensor an axis; "xy" swaps the first two axes of the results, "ij" does not."""
     if indexing not in ("xy", "ij"):
         raise invalid("unknown order of axes", found=repr(indexing), expected="'xy' or 'ij'", fix="pass one of them")
     axes = [as_tensor(a) for a in arrays]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from interchange.dtypes import (
     uint32,
     uint64,
 )
-from interchange.eager import operators
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, check_device, invalid
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import OperatorError, user_line
@@ -51,7 +52,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: Any = True, device: Any = None) ->
     copy: tensors are immutable, so a tensor that has the dtype already is returned as it is.
     """
     check_device(device)
-    return operators.astype(as_tensor(x), dtype)
+    return composed.astype(as_tensor(x), dtype)
 
 
 def can_cast(from_: Any, to: Any, /) -> Any:
@@ -87,9 +88,9 @@ def finfo(type: Any, /) -> finfo_object:
     import ml_dtypes
 
     dtype = _one_of(type, "a floating-point dtype", is_float)
-    info = ml_dtypes.finfo(dtype)
-    numbers = (float(v) for v in (info.eps, info.max, info.min, info.smallest_normal))
-    return finfo_object(info.bits, *numbers, dtype)
+    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    eps, high, low, normal = (float(v) for v in (info.eps, info.max, info.min, info.smallest_normal))
+    return finfo_object(int(info.bits), eps, high, low, normal, dtype)
 
 
 def iinfo(type: Any, /) -> iinfo_object:
@@ -97,7 +98,7 @@ def iinfo(type: Any, /) -> iinfo_object:
     import ml_dtypes
 
     dtype = _one_of(type, "an integer dtype", is_integer)
-    info = ml_dtypes.iinfo(dtype)
+    info: Any = ml_dtypes.iinfo(dtype)  # type: ignore[no-untyped-call]
     return iinfo_object(int(info.bits), int(info.max), int(info.min), dtype)
 
 
@@ -145,7 +146,7 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
     return found
 
 
-_NUMBER_KINDS = (int, float, complex, type(True))
+_NUMBER_KINDS = (int, float, complex, builtins.bool)
 
 
 def _common(a: DType, b: DType) -> DType:

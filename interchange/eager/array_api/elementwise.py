@@ -1,17 +1,17 @@
 """Functions of each element. What ONNX has no operator for is composed of those it has, so that it exports everywhere.
 
-A binary function broadcasts, promotes within a kind (float32 and float64, int32 and int64), and takes a Python number on
-one side, which gets the dtype of the other.
+A binary function broadcasts, promotes within a kind (float32 and float64, int32 and int64), and takes a Python number
+on one side, which gets the dtype of the other.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from interchange.dtypes import COMPLEX, is_float, is_integer
-from interchange.eager import operators
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, constant, is_real, need, pair
 from interchange.eager.array_api.creation import zeros_like
 from interchange.eager.array_api.dtypes import finfo
@@ -52,6 +52,7 @@ from interchange.ops.trigonometry import Acos, Acosh, Asin, Asinh, Atan, Atanh, 
 
 Unary = Callable[[Tensor], Tensor]
 Binary = Callable[[Tensor, Tensor], Tensor]
+F = TypeVar("F", bound=Callable[..., Tensor])
 
 
 def _unary(function: Unary, name: str | None = None, doc: str | None = None) -> Callable[[Any], Tensor]:
@@ -68,7 +69,7 @@ def _binary(function: Binary, name: str | None = None, doc: str | None = None) -
     return _named(call, function, name, doc)
 
 
-def _named(call: Any, function: Any, name: str | None, doc: str | None) -> Any:
+def _named(call: F, function: Any, name: str | None, doc: str | None) -> F:
     call.__name__ = call.__qualname__ = name or function.__name__
     call.__doc__ = doc or function.__doc__
     return call
@@ -87,10 +88,10 @@ asinh, acosh, atanh = _unary(Asinh, "asinh"), _unary(Acosh, "acosh"), _unary(Ata
 reciprocal, sign, logical_not = _unary(Reciprocal, "reciprocal"), _unary(Sign, "sign"), _unary(Not, "logical_not")
 
 add, subtract, multiply = _binary(Add, "add"), _binary(Sub, "subtract"), _binary(Mul, "multiply")
-divide = _binary(operators.divide, "divide")
-floor_divide = _binary(operators.floor_divide, "floor_divide")
-remainder = _binary(operators.remainder, "remainder")
-pow = _binary(operators.power, "pow")
+divide = _binary(composed.divide, "divide")
+floor_divide = _binary(composed.floor_divide, "floor_divide")
+remainder = _binary(composed.remainder, "remainder")
+pow = _binary(composed.power, "pow")
 maximum, minimum = _binary(Max, "maximum"), _binary(Min, "minimum")
 equal = _binary(Equal, "equal")
 not_equal = _binary(lambda a, b: Not(Equal(a, b)), "not_equal", "A != B.")
@@ -101,11 +102,11 @@ logical_and, logical_or, logical_xor = (
     _binary(Or, "logical_or"),
     _binary(Xor, "logical_xor"),
 )
-bitwise_and = _binary(operators.bitwise(And, BitwiseAnd), "bitwise_and", "A & B, of integers or bools.")
-bitwise_or = _binary(operators.bitwise(Or, BitwiseOr), "bitwise_or", "A | B, of integers or bools.")
-bitwise_xor = _binary(operators.bitwise(Xor, BitwiseXor), "bitwise_xor", "A ^ B, of integers or bools.")
-bitwise_left_shift = _binary(operators.shift_left, "bitwise_left_shift")
-bitwise_right_shift = _binary(operators.shift_right, "bitwise_right_shift")
+bitwise_and = _binary(composed.bitwise(And, BitwiseAnd), "bitwise_and", "A & B, of integers or bools.")
+bitwise_or = _binary(composed.bitwise(Or, BitwiseOr), "bitwise_or", "A | B, of integers or bools.")
+bitwise_xor = _binary(composed.bitwise(Xor, BitwiseXor), "bitwise_xor", "A ^ B, of integers or bools.")
+bitwise_left_shift = _binary(composed.shift_left, "bitwise_left_shift")
+bitwise_right_shift = _binary(composed.shift_right, "bitwise_right_shift")
 
 
 @_unary
@@ -124,7 +125,7 @@ def abs(x: Tensor) -> Tensor:
 @_unary
 def negative(x: Tensor) -> Tensor:
     """-x; of unsigned integers modulo 2 to the number of bits."""
-    return operators.negative(x)
+    return composed.negative(x)
 
 
 @_unary
@@ -162,8 +163,8 @@ def copysign(x1: Tensor, x2: Tensor) -> Tensor:
 def nextafter(x1: Tensor, x2: Tensor) -> Tensor:
     """The number next to x1 in the direction of x2.
 
-    By arithmetic alone, after Rump, Zimmermann, Boldo and Melquiond, "Computing predecessor and successor in rounding to
-    nearest" (BIT 49, 2009), algorithm 2. No gradient.
+    By arithmetic alone, after Rump, Zimmermann, Boldo and Melquiond, "Computing predecessor and successor in rounding
+    to nearest" (BIT 49, 2009), algorithm 2. No gradient.
     """
     need(x1, lambda x: is_float(x.dtype), "floats", "nextafter")
     info, x1, x2 = finfo(x1), x1.detach(), x2.detach()
@@ -171,14 +172,14 @@ def nextafter(x1: Tensor, x2: Tensor) -> Tensor:
     m = Abs(x1)
     scaled = m / unit
     step = m * (unit * (1 + 2 * unit))
-    wide, small = m >= 0.5 * least / unit / unit, m < least / unit
+    wide, small = m >= least / unit / unit * 0.5, m < least / unit
 
     def neighbour(toward: int) -> Tensor:
         near = m + toward * least
         middle = (scaled + scaled * (toward * unit * (1 + 2 * unit))) * unit
         return Where(wide, m + toward * step, Where(small, near, middle))
 
-    outward = Where(x1 < 0, x2 < x1, x2 > x1) | (x1 == 0)
+    outward = ((x1 < 0) & (x2 < x1)) | ((x1 > 0) & (x2 > x1)) | (x1 == 0)
     largest = constant(info.max, x1)
     inward = Where(m == math.inf, largest, neighbour(-1))
     moved = copysign(Where(outward, neighbour(1), inward), Where(x1 == 0, x2, x1))

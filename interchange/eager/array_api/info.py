@@ -38,7 +38,7 @@ class Info:
         return {n: BY_NAME[n] for n in _NAMES if kind is None or isdtype(BY_NAME[n], kind)}
 
 
-def __array_namespace_info__() -> Info:
+def __array_namespace_info__() -> Info:  # noqa: N807  the standard's name
     """What the namespace offers: capabilities, devices, dtypes."""
     return Info()
 

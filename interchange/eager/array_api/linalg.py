@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interchange.dims import product
-from interchange.eager import operators
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, located, pair
 from interchange.eager.array_api.manipulation import moveaxis
 from interchange.eager.tensor import Tensor
@@ -18,7 +18,7 @@ from interchange.ops.shape_tools import must_equal, normalize_axis, refuse, resh
 @located
 def matmul(x1: Any, x2: Any, /) -> Tensor:
     """The matrix product of the last two axes, the others broadcast; a 1-d operand is a row or a column."""
-    return operators.matmul(*pair(x1, x2))
+    return composed.matmul(*pair(x1, x2))
 
 
 @located
@@ -32,7 +32,7 @@ def matrix_transpose(x: Any, /) -> Tensor:
 
 @located
 def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
-    """The sum of products over axes of both: the last `axes` of x1 with the first of x2, or the pairs that are named."""
+    """The sum of products over axes of both: the last `axes` of x1 with the first of x2, or the pairs named."""
     a, b = pair(x1, x2)
     m, n = len(a.shape), len(b.shape)
     left, right = (range(m - axes, m), range(axes)) if isinstance(axes, int) else axes
@@ -45,7 +45,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[
     inner = product([a.shape[i] for i in left])
     over_rows, over_columns = (product([x.shape[i] for i in keep]) for x, keep in ((a, rows), (b, columns)))
     first, second = Transpose(a, perm=(*rows, *left)), Transpose(b, perm=(*right, *columns))
-    flat = operators.matmul(_reshaped(first, (over_rows, inner)), _reshaped(second, (inner, over_columns)))
+    flat = composed.matmul(_reshaped(first, (over_rows, inner)), _reshaped(second, (inner, over_columns)))
     return _reshaped(flat, (*(a.shape[i] for i in rows), *(b.shape[j] for j in columns)))
 
 
@@ -66,7 +66,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     left, right = (normalize_axis(axis, len(x.shape)) for x in (a, b))
     must_equal(a.shape[left], b.shape[right], "the axis of the products")
     products = moveaxis(a, left, -1) * moveaxis(b, right, -1)
-    return operators.astype(operators.sum_(products, -1), a.dtype)
+    return composed.astype(operators.sum_(products, -1), a.dtype)
 
 
 __all__ = ["matmul", "matrix_transpose", "tensordot", "vecdot"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import Dim, DimLike, dim_max, product, same_shape
-from interchange.eager import operators
+from interchange.dims import Dim, DimLike, product, same_shape
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, integer, invalid, located, sizes
 from interchange.eager.array_api.dtypes import result_type
 from interchange.eager.tensor import Tensor, shape_text, wrap
-from interchange.ops.indexing import Gather
+from interchange.ops.indexing import Gather, count_to
 from interchange.ops.shape import Concat, Expand, Slice, Split, Squeeze, Tile, Transpose, Unsqueeze, slice_axis
 from interchange.ops.shape_tools import broadcast_shapes, known_or_refuse, normalize_axis, refuse, shape_tensor
 
@@ -41,7 +41,7 @@ def broadcast_arrays(*arrays: Any) -> list[Tensor]:
 
 @located
 def broadcast_to(x: Any, /, shape: Any) -> Tensor:
-    """`x` repeated along axes of size 1 and new ones in front. Raises OperatorError IX112 if the shape does not hold it."""
+    """`x` repeated along axes of size 1 and new ones in front; OperatorError IX112 if the shape does not hold it."""
     x, wanted = as_tensor(x), sizes(shape)
     if len(wanted) < len(x.shape) or not same_shape(broadcast_shapes(x.shape, wanted), wanted):
         raise refuse(
@@ -60,7 +60,7 @@ def alike(arrays: Sequence[Any]) -> list[Tensor]:
     if not tensors:
         raise invalid("nothing to join", found="no tensor", expected="at least one", fix="pass a tensor")
     dtype = result_type(*tensors)
-    return [operators.astype(t, dtype) for t in tensors]
+    return [composed.astype(t, dtype) for t in tensors]
 
 
 @located
@@ -149,13 +149,17 @@ def roll(x: Any, /, shift: Any, *, axis: Any = None) -> Tensor:
     shifts = shift if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
     if len(shifts) != len(axes):
         raise refuse(f"{len(shifts)} shifts along {len(axes)} axes", expected="one shift for each axis")
+    rolled: Tensor = x
     for by, a in zip(shifts, axes, strict=True):
         at = normalize_axis(integer(a, "an axis"), len(x.shape))
         size = x.shape[at]
-        cut = -(by if isinstance(by, Dim) else integer(by, "a shift")) % dim_max(size, 1)
-        if not (isinstance(cut, int) and cut == 0):
-            x = Concat(slice_axis(x, at, cut, size), slice_axis(x, at, 0, cut), axis=at)
-    return x
+        by = by if isinstance(by, Dim) else integer(by, "a shift")
+        if isinstance(size, Dim) or isinstance(by, Dim):
+            rolled = Gather(rolled, (count_to(size) - by) % size, axis=at)
+        elif size and by % size:
+            cut = -by % size
+            rolled = Concat(slice_axis(rolled, at, cut, size), slice_axis(rolled, at, 0, cut), axis=at)
+    return rolled
 
 
 @located
@@ -179,7 +183,7 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Tensor:
 
 @located
 def tile(x: Any, repetitions: Sequence[DimLike], /) -> Tensor:
-    """The tensor repeated along each axis; axes of size 1 are put in front where there are more repetitions than axes."""
+    """The tensor repeated along each axis, with axes of size 1 in front where there are more repetitions than axes."""
     x, times = as_tensor(x), sizes(tuple(repetitions))
     missing = len(times) - len(x.shape)
     if missing > 0:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from interchange.dims import DimLike
-from interchange.eager import operators
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, is_real, located, need
 from interchange.eager.array_api.manipulation import axes_of
 from interchange.eager.tensor import Tensor, wrap
@@ -110,7 +110,7 @@ def _running(scan: Any, x: Any, axis: int | None, dtype: Any, initial: int | Non
     result: Tensor = scan(x, wrap(np.array(at)))
     if initial is not None:
         result = Concat(full((*x.shape[:at], 1, *x.shape[at + 1 :]), initial, x.dtype), result, axis=at)
-    return result if dtype is None else operators.astype(result, dtype)
+    return result if dtype is None else composed.astype(result, dtype)
 
 
 @located
@@ -123,14 +123,14 @@ def diff(
     if n < 0:
         raise refuse(f"n={n}", expected="how often to take the difference, from 0 on")
     parts = [as_tensor(p) for p in (prepend, x, append) if p is not None]
-    x = parts[0] if len(parts) == 1 else Concat(*parts, axis=at)
+    result: Tensor = parts[0] if len(parts) == 1 else Concat(*parts, axis=at)
     for _ in range(n):
-        size: DimLike = x.shape[at]
+        size: DimLike = result.shape[at]
         if isinstance(size, int) and size == 0:
             break
-        late, early = slice_axis(x, at, 1, size), slice_axis(x, at, 0, size - 1)
-        x = late ^ early if x.dtype.kind == "b" else late - early
-    return x
+        late, early = slice_axis(result, at, 1, size), slice_axis(result, at, 0, size - 1)
+        result = late ^ early if result.dtype.kind == "b" else late - early
+    return result
 
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 
 from interchange.dims import DimLike, same_shape
 from interchange.dtypes import is_integer
-from interchange.eager import operators
+from interchange.eager import composed, operators
 from interchange.eager.array_api.arguments import as_tensor, invalid, is_real, located, need, pair
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.indexing import Gather, GatherElements, NonZero, ScatterElements, TopK
@@ -23,12 +23,15 @@ from interchange.ops.shape_tools import broadcast_shapes, normalize_axis, refuse
 @located
 def where(condition: Any, x1: Any, x2: Any, /) -> Tensor:
     """x1 where the condition (of bools) holds, else x2. No gradient reaches the side that was not chosen."""
-    return Where(as_tensor(condition), *pair(x1, x2))
+    chosen, (a, b) = as_tensor(condition), pair(x1, x2)
+    if a.dtype.kind == "b" and chosen.dtype.kind == "b":  # the runtime has no kernel that chooses between bools
+        return (chosen & a) | (~chosen & b)
+    return Where(chosen, a, b)
 
 
 @located
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
-    """The entries of an axis at these positions (of a 1-d tensor's only axis, without one); negative ones count from the end."""
+    """The entries of an axis (without one, of a 1-d tensor) at these positions; negative ones count from the end."""
     x, indices = as_tensor(x), _positions(indices)
     if axis is None and len(x.shape) != 1:
         raise refuse(f"without an axis, of {len(x.shape)} axes", expected="1 axis, or the axis to take along")
@@ -48,7 +51,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
 
 def _positions(indices: Any) -> Tensor:
     found = need(as_tensor(indices), lambda i: is_integer(i.dtype), "integers", "an index")
-    return operators.astype(found, np.int64)
+    return composed.astype(found, np.int64)
 
 
 def _without(x: Tensor, axis: int) -> tuple[DimLike, ...]:
@@ -63,7 +66,7 @@ def _with(x: Tensor, others: tuple[DimLike, ...], axis: int) -> Tensor:
 # -- searching --------------------------------------------------------------------------------------------------------
 @located
 def nonzero(x: Any, /) -> tuple[Tensor, ...]:
-    """The positions of the elements that are not zero, one int64 tensor an axis. How many there are depends on the data."""
+    """The positions of the elements that are not zero, one int64 tensor an axis; how many depends on the data."""
     x = as_tensor(x)
     if not x.shape:
         raise refuse("a tensor without axes has no positions", expected="at least one axis")
@@ -74,7 +77,7 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
 
 @located
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Tensor:
-    """Where each element of x2 would go in the ascending 1-d tensor x1: before its equals, or ("right") after them; int64.
+    """Where each element of x2 goes in the ascending 1-d tensor x1: before its equals, or ("right") after them; int64.
 
     The sorted order of both together says how many of x1 stand before each of x2.
     """
@@ -90,7 +93,7 @@ def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None)
     first, second, start = (wanted, a, 0) if side == "left" else (a, wanted, n)  # of equals the first stays first
     order = argsort(Concat(first, second, axis=0))
     of_x1 = order >= m if side == "left" else order < n
-    before = CumSum(operators.astype(of_x1, np.int64), wrap(np.array(0)))
+    before = CumSum(composed.astype(of_x1, np.int64), wrap(np.array(0)))
     placed = ScatterElements(before, order, before, axis=0)  # back at the place where each element came from
     return operators.reshape(slice_axis(placed, 0, start, start + m), *b.shape)
 
@@ -141,7 +144,7 @@ class UniqueInverse(NamedTuple):
 
 @located
 def unique_all(x: Any, /) -> UniqueAll:
-    """The distinct elements in ascending order, where each is first, which of them each element is, and how often it is."""
+    """The distinct elements in ascending order, where each is first, which one each element is, and how often it is."""
     x = as_tensor(x)
     values, indices, inverse, counts = Unique(x, outputs=4)
     return UniqueAll(values, indices, operators.reshape(inverse, *x.shape), counts)
