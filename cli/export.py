@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Export MODEL to the file PATH.
 
-    MODEL is path/to/file.py:name or package.module:name, where the name is a model, or a function without arguments that
-    returns a model or (model, inputs).
+    MODEL is path/to/file.py:name or package.module:name, where the name is a model, or a function without arguments
+    that returns a model or (model, inputs).
 
       interchange export iris.py:make iris.onnx --input "x: float32[batch, 3]" --target "onnxruntime>=1.18"
     """
@@ -57,6 +57,7 @@ def command(
             verify=not no_verify,
         )
     report: Any = result.evidence
+    inputs_text, outputs_text = (", ".join(map(str, specs.values())) for specs in (result.inputs, result.outputs))
     emit(
         {
             "path": path,
@@ -66,6 +67,6 @@ def command(
             "evidence": report,
         },
         as_json,
-        f"wrote {path}: {', '.join(map(str, result.inputs.values()))} -> {', '.join(map(str, result.outputs.values()))}\n"
+        f"wrote {path}: {inputs_text} -> {outputs_text}\n"
         + ("not verified" if report is None else f"verified in {report['runtime']} at {len(report['trials'])} sizes"),
     )

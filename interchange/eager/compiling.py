@@ -1,9 +1,9 @@
 """`compile`: a function of tensors, a whole training step above all, as one graph in ONNX Runtime.
 
 The function is traced once for each kind of arguments (structure, dtypes, shapes, Python constants). Variables it reads
-are inputs of the graph and those it assigns are outputs, so ``loss.backward(); optimiser.step()`` inside it becomes part of
-the graph and runs on any stock runtime. Python numbers that are floats are inputs too: a learning-rate schedule does
-not trace again.
+are inputs of the graph and those it assigns are outputs, so ``loss.backward(); optimiser.step()`` inside it becomes
+part of the graph and runs on any stock runtime. Python floats are inputs too: a learning-rate schedule does not trace
+again.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Compiled(Generic[P, R]):
 
             warnings.warn(
                 f"{getattr(self._function, '__name__', 'a function')} was compiled {_MANY} times: a shape or a Python "
-                "int, bool or string among its arguments changes from call to call; pad the shape, or pass the number as "
-                "a float or a tensor",
+                "int, bool or string among its arguments changes from call to call; pad the shape, or pass the number "
+                "as a float or a tensor",
                 stacklevel=3,
             )
         with Trace(self._opset, specialise=True) as trace:

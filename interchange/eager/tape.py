@@ -70,7 +70,7 @@ def seed(root: Tensor, gradient: Tensor | None) -> Tensor:
                 expected="a loss of shape []",
                 fix="reduce it with .sum() or .mean(), or pass a gradient of the same shape",
             )
-        return wrap(np.ones(root.shape, root.dtype)) if type(root) is Tensor else ones(root.shape, root.dtype)  # type: ignore[arg-type]
+        return wrap(np.ones(root.shape, root.dtype)) if type(root) is Tensor else ones(root.shape, root.dtype)
     if gradient.dtype != root.dtype or tuple(gradient.shape) != tuple(root.shape):
         raise OperatorError(
             "IX107",
@@ -86,7 +86,7 @@ def seed(root: Tensor, gradient: Tensor | None) -> Tensor:
 def _walk(
     edge: Edge, gradient: Tensor, leaves: dict[Leaf, Tensor], keep: bool, stops: dict[Node, Tensor | None] | None = None
 ) -> None:
-    """Carry `gradient` from `edge` back to the leaves, newest node first; at a node in `stops`, note it and go no further."""
+    """Carry `gradient` from `edge` back to the leaves, newest node first; nodes in `stops` are ends."""
     pending: dict[int, list[Tensor | None]] = {}
     nodes: dict[int, Node] = {}
     heap: list[int] = []
@@ -199,7 +199,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | tuple[int, ...] 
 
 
 def grad(function: Callable[..., Tensor], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-    """The gradient of a scalar function by its first argument (or those in argnums). Can be nested for higher orders."""
+    """The gradient of a scalar function by its first argument (or those in argnums); nested, of higher order."""
     both = value_and_grad(function, argnums)
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
@@ -209,7 +209,7 @@ def check_gradient(function: Callable[..., Tensor], *primals: Tensor, step: floa
 
     primals: float64. Raises OperatorError IX109 with the worst element.
     """
-    value, pullback = vjp(lambda *xs: function(*xs).sum(), *primals)
+    _, pullback = vjp(lambda *xs: function(*xs).sum(), *primals)
     found = pullback()
     for k, (x, g) in enumerate(zip(primals, found, strict=True)):
         numeric = np.zeros(x._data.shape)

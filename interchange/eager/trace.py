@@ -209,7 +209,7 @@ class Trace:
             result = {"%": Mod, "max": Max, "min": Min}[op](left, right)
         return result
 
-    # -- inputs, constants, variables ------------------------------------------------------------------------------------
+    # -- inputs, constants, variables ----------------------------------------------------------------------------------
     def input(self, name: str, dtype: DType, shape: Shape) -> Traced:
         """A new input of the graph. Its dims that are plain names become readable sizes."""
         value = Value(self._unique(name), dtype, _plain(shape))
@@ -333,7 +333,7 @@ class Trace:
         return outputs[0] if len(outputs) == 1 and not op.variadic_output else tuple(outputs)
 
     def _compose(self, bound: Any, tensors: Sequence[Tensor | None]) -> Any:
-        """Record a call in other operators. Its gradient is the operator's own, if it has one, not that of the parts."""
+        """Record a call in other operators. Its gradient is the operator's own, if it has one."""
         from interchange.ops import frame
 
         if bound.plan is None or not mode.grad:
@@ -359,7 +359,7 @@ class Trace:
         return origin
 
     def _schema(self, op: Any) -> tuple[schemas.OpSchema, Any] | None:
-        """The operator's schema at this opset with its table of types; None where it does not exist there in this form."""
+        """The operator's schema at this opset and its table of types; None where it does not exist in this form."""
         from interchange.ops.frame import TypeTable
 
         key = (op.domain, op.name)
@@ -390,7 +390,7 @@ class Trace:
     def _at_opset(
         self, schema: schemas.OpSchema, bound: Any, tensors: Sequence[Tensor | None]
     ) -> tuple[list[Tensor | None], dict[str, Attr]]:
-        """Inputs and attributes as this opset has them: what newer versions made an input is an attribute in older ones."""
+        """Inputs and attributes as this opset has them: inputs that once were attributes are attributes again."""
         kept: list[Tensor | None] = []
         attributes: dict[str, Attr] = {}
         formal_names = [f.name for f in schema.inputs]
@@ -402,6 +402,8 @@ class Trace:
                     raise self._needs(bound.op, f"{name} computed from the input")
                 attributes[name] = Attr.of(known.tolist() if known.ndim else known.item())
                 kept.append(None)
+            elif t is not None and i >= schema.max_inputs:
+                raise self._needs(bound.op, f"the input {name}")
             else:
                 kept.append(t)
         while kept and kept[-1] is None:
@@ -409,6 +411,9 @@ class Trace:
         newest = bound.op.schema.attributes
         for name, value in bound.attributes.items():
             if name in schema.attributes:
+                allowed = schema.attributes[name].allowed
+                if allowed is not None and isinstance(value, str) and value not in allowed:
+                    raise self._needs(bound.op, f"{name}={value!r}")
                 if not _equal(value, schema.attributes[name].default) or schema.attributes[name].required:
                     attributes[name] = _typed(schema.attributes[name].type, value)
             elif not _equal(value, newest[name].default):
@@ -456,7 +461,7 @@ def _plain(shape: Shape) -> tuple[int | str | None, ...]:
 
 
 def _fold(bound: Any, tensors: Sequence[Tensor | None], dtypes: Sequence[DType]) -> Array | None:
-    """The elements of a result that is made of sizes: an int array when all are numbers, else an object array of dims."""
+    """The elements of a result that is made of sizes: ints when all are numbers, else an object array of dims."""
     op = bound.op
     if op.name == "Shape" and not op.domain:
         x = tensors[0]

@@ -64,11 +64,9 @@ class Traced(Tensor):
 
     def _scalar(self, kind: str) -> Any:
         known = self._symbolic.known
-        if known is not None and known.size == 1 and not isinstance(known.reshape(-1)[0], Dim):
-            return known.reshape(-1)[0]
-        self._no_value(
-            f"{kind}()", "choose between values with where(condition, a, b); pass what is fixed as a Python value"
-        )
+        if known is None or known.size != 1 or isinstance(known.reshape(-1)[0], Dim):
+            self._no_value(f"{kind}()", "choose with where(condition, a, b); pass what is fixed as a Python value")
+        return known.reshape(-1)[0]
 
     def numpy(self) -> Array:
         self._no_value("numpy()", "use the operations of interchange.eager instead of numpy's")

@@ -62,7 +62,7 @@ def _signature(model: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(model.forward if isinstance(model, nn.Module) else model)
 
 
-# -- inputs ---------------------------------------------------------------------------------------------------------------
+# -- inputs ----------------------------------------------------------------------------------------------------------
 def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
     """The model's arguments by name, from a mapping, a tuple in call order, or a single tensor or shape string."""
     signature = _signature(model)
@@ -142,7 +142,7 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
         static = [n for n in wanted if n in specs]
         raise TraceError(
             "IX208",
-            f"dynamic names {'inputs given as shape strings' if static else 'no input of the model'}: {', '.join(wanted)}",
+            f"dynamic names {'inputs given by shape strings' if static else 'no input'}: {', '.join(wanted)}",
             found=", ".join(wanted),
             expected=", ".join(specs) or "an input",
             fix="name the dimension in the shape string itself" if static else "use the names of the inputs",
@@ -200,7 +200,7 @@ def _replaced(d: DimLike, merged: Mapping[str, DimLike]) -> DimLike:
     return d
 
 
-# -- the trace ---------------------------------------------------------------------------------------------------------------
+# -- the trace -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class _Request:
     """What to trace. given: the leaves of the arguments by name; constants: those that are Python values."""
@@ -351,7 +351,7 @@ def _state(trace: Trace) -> dict[str, str]:
     return state
 
 
-# -- running the source again ------------------------------------------------------------------------------------------------
+# -- running the source again ----------------------------------------------------------------------------------------
 def _reference(
     request: _Request, trace: Trace, output_names: list[str], state: Mapping[str, str]
 ) -> Callable[[Arrays], Arrays]:

@@ -179,7 +179,7 @@ class GraphModule(nn.Module):
     def example_inputs(self) -> dict[str, Any]:
         """The arguments as Specs, nested as `forward` takes them: what `export` uses when it is given no inputs."""
         specs = iter(self.specs.values())
-        return pytree.unflatten(self._in_tree, specs) if self._in_tree else dict(self.specs)  # type: ignore[no-any-return]
+        return pytree.unflatten(self._in_tree, specs) if self._in_tree else dict(self.specs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the graph; results nested as the source model returned them (a single output by itself)."""
@@ -230,7 +230,7 @@ class GraphModule(nn.Module):
     def _call(self, function: Function, inputs: Sequence[Tensor | None], node: Node) -> list[Tensor | None]:
         """A call of a local function: its body, with the caller's attributes over the defaults."""
         values: dict[Value, Tensor | None] = dict(zip(function.inputs, inputs, strict=False))
-        values |= dict.fromkeys(function.inputs[len(inputs):])
+        values |= dict.fromkeys(function.inputs[len(inputs) :])
         self._run(function, values, {**function.defaults, **node.attributes})
         return [values[v] for v in function.outputs]
 

@@ -12,10 +12,10 @@ shape rule, its gradient::
     def _(g: Tensor, A: Tensor, B: Tensor, A_shape: Shape, B_shape: Shape) -> Grads:
         return lambda: sum_to(g * B, A_shape), lambda: sum_to(g * A, B_shape)
 
-A gradient rule asks by name for what it reads, and only that is kept until `backward`: inputs, outputs (by their names in
-the schema), their ``_shape``, attributes, and ``g`` (``g_NAME`` where there are several outputs). It returns one entry per
-input: a tensor, None, or a function that is called only when that input needs its gradient. Types, attribute defaults
-and allowed values come from the schema registry, not from here.
+A gradient rule asks by name for what it reads, and only that is kept until `backward`: inputs, outputs (by their names
+in the schema), their ``_shape``, attributes, and ``g`` (``g_NAME`` where there are several outputs). It returns one
+entry per input: a tensor, None, or a function that is called only when that input needs its gradient. Types, attribute
+defaults and allowed values come from the schema registry, not from here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from typing import Any, Generic, Protocol, TypeVar, Union, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -36,10 +36,10 @@ from interchange.eager.tensor import Leaf, Tensor, mode, shape_text, to_array, t
 from interchange.errors import InterchangeError, OperatorError, SchemaError, user_line
 from interchange.graph.tensor import Tensor as Weight
 
-# inf and NaN are values, not news: a kernel's own line is no place to warn of them, and np.errstate costs more than an Add
+# inf and NaN are values, not news: a kernel's line is no place to warn of them, and np.errstate costs more than an Add
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"interchange\.ops\.")
 
-Grads = Union[Tensor, None, Callable[[], Tensor], tuple[Tensor | None | Callable[[], Tensor | None], ...]]
+Grads = Tensor | Callable[[], Tensor] | tuple[Tensor | Callable[[], Tensor | None] | None, ...] | None
 Kernel = Callable[..., Any]
 ShapeRule = Callable[..., Any]
 
@@ -110,7 +110,7 @@ class Op(Generic[R]):
 
     # -- the parts of a definition -----------------------------------------------------------------------------------
     def shape(self, rule: ShapeRule) -> ShapeRule:
-        """Decorate the shape rule: called as the kernel is, with tensors that have a shape and perhaps a known value."""
+        """Decorate the shape rule: called as the kernel is, with tensors that have a shape, perhaps a known value."""
         self.shape_rule = rule
         return rule
 
@@ -193,7 +193,9 @@ class Op(Generic[R]):
             found = self._bound.get(key)
         if found is not None:
             return found
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items() if v is not None}
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items() if v is not None
+        }
         outputs = given.pop("outputs", None)
         try:
             complete = self.schema.check_attributes(given)
@@ -254,7 +256,8 @@ class Bound:
 
     def gradient(self, node: Node, grads: list[Tensor | None]) -> tuple[Any, ...]:
         """Run the gradient rule of a node: one entry per input."""
-        assert self.plan is not None and node.saved is not None
+        assert self.plan is not None
+        assert node.saved is not None
         arguments = list(node.saved)
         for position, (kind, index) in enumerate(self.plan):
             if kind == "g":
@@ -268,7 +271,7 @@ class Bound:
         return result if isinstance(result, tuple) else (result,)
 
 
-# What a gradient rule reads, in the order of its parameters: ("in" | "out" | "in_shape" | "out_shape" | "g" | "rest", index)
+# What a gradient rule reads, in the order of its parameters: ("in" | "out" | "in_shape" | ..., index)
 # or ("attr", value)
 _Plan = tuple[tuple[str, Any], ...]
 
@@ -339,7 +342,7 @@ def _restore(payload: Any, node: Node, index: int) -> Tensor | None:
 
 
 class _Define(Protocol):
-    """The decorator `op(...)` gives: a kernel of one array makes an operator of one tensor, of a tuple one of a tuple."""
+    """The decorator `op(...)` gives: a kernel of one array makes an operator of one tensor, and so for tuples."""
 
     @overload
     def __call__(self, kernel: Callable[..., Array], /) -> Op[Tensor]: ...
@@ -360,8 +363,8 @@ def op(
 ) -> _Define:
     """Define an operator by its kernel: ``@op(shape=same)``.
 
-    shape: the shape rule, if one of `shape_rules` fits. dtype: a rule for the dtype of outputs that do not follow from the
-    inputs (Cast). since: the oldest version with these semantics; below it the decomposition is used.
+    shape: the shape rule, if one of `shape_rules` fits. dtype: a rule for the dtypes of outputs that do not follow from
+    the inputs (Cast). since: the oldest version with these semantics; below it the decomposition is used.
     runtime: let a cached one-node ONNX Runtime session run it from this many elements on; a function of the attributes
     where it depends on them (None: never).
     folds: the kernel also runs on object arrays of sizes, so that arithmetic on shapes stays known in a trace.
@@ -507,7 +510,7 @@ def types_of(bound: Bound, tensors: Sequence[Tensor | None], table: TypeTable) -
         ) from None
     if bound.op.dtype_rule is not None:
         ruled = bound.op.dtype_rule(*tensors, **bound.keywords())
-        return ruled if isinstance(ruled, tuple) else (np.dtype(ruled),) + found[1:]
+        return ruled if isinstance(ruled, tuple) else (np.dtype(ruled), *found[1:])
     return found
 
 

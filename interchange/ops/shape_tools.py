@@ -58,11 +58,11 @@ def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None) -> Dim
     if equal:
         return a
     if equal is None:
-        from interchange.eager.trace import Refine, active_trace
+        from interchange.eager.trace import RefineError, active_trace
 
         trace = active_trace()
         if trace is not None and trace.refine:
-            raise Refine(a, b)
+            raise RefineError(a, b)
         fixed = next((d for d in (a, b) if isinstance(d, int)), None)
         text = f"{fixed}" if fixed is not None else "the same dimension"
         raise refuse(
@@ -129,7 +129,7 @@ def full(shape: Sequence[DimLike], value: float, dtype: DType) -> Tensor:
         from interchange.ops.creation import ConstantOfShape
 
         return ConstantOfShape(shape_tensor(shape), value=np.array([value], dtype))
-    return wrap(np.full(tuple(shape), value, dtype))  # type: ignore[arg-type]
+    return wrap(np.full(tuple(shape), value, dtype))
 
 
 def zeros(shape: Sequence[DimLike], dtype: DType) -> Tensor:
@@ -183,6 +183,8 @@ def reshape_target(before: Shape, after: Sequence[DimLike]) -> Tensor:
     left = [i for i, d in enumerate(target) if isinstance(d, Dim)]
     fits = same(product(before), product(after)) and all(d != -1 for d in target if isinstance(d, int))
     if len(left) == 1 and fits:  # inferring a size that does not fit would hide the mistake
-        target[left[0]] = -1
-        left = []
+        rest = product([d for i, d in enumerate(after) if i not in left])
+        if not same(rest, 0) and same(product(before) // rest, after[left[0]]):  # and the shape rule infers it too
+            target[left[0]] = -1
+            left = []
     return shape_tensor(tuple(after)) if left else wrap(np.array(target, np.int64))
