@@ -125,7 +125,6 @@ def onnx_save(path: str, out: str) -> None:
 def ours_run(path: str, _: str) -> Any:
     """Load into the runtime, ready to run, with the check of the model."""
     import interchange as ix
-    from interchange.graph import files
 
     return ix.load(path)
 

@@ -50,7 +50,7 @@ def sections() -> list[Section]:
     for path in sorted((DOCS / "errors").glob("*.md")):
         text = path.read_text(encoding="utf-8")
         heads = [*_SECTION.finditer(text)]
-        ends = [m.start() for m in heads[1:]] + [len(text)]
+        ends = [*(m.start() for m in heads[1:]), len(text)][: len(heads)]
         for head, end in zip(heads, ends, strict=True):
             body = text[head.end() : end]
             line = text.count("\n", 0, head.end()) + 1
@@ -113,3 +113,14 @@ def command(line: str) -> str:
     if result.exit_code:
         raise CommandError(line, result.exit_code, result.output)
     return result.output
+
+
+def write_index_of_errors() -> None:
+    """Bring the table of docs/errors/README.md up to date: ``python tests/documents.py``."""
+    page = DOCS / "errors" / "README.md"
+    head, mark, _ = page.read_text(encoding="utf-8").partition("| code | |\n|---|---|\n")
+    page.write_text(head + mark + index_of_errors(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_index_of_errors()

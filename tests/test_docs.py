@@ -42,17 +42,23 @@ def carries(error, code):
 
 # -- error codes -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.code)
-def test_the_broken_example_raises_the_code_and_the_repaired_one_runs(section):
+def test_the_broken_example_raises_the_code_and_the_repaired_one_runs(section, tmp_path, monkeypatch):
     place = f"docs/errors/{section.document}"
     runnable = [b for b in section.blocks if not b.file]
     assert len(runnable) == 2, f"{place}, {section.code}: one broken and one repaired block"
-    for block in section.blocks:
-        if block is runnable[0]:
-            with pytest.raises((InterchangeError, documents.CommandError)) as info:
-                documents.run(block, {}, place)
-            assert carries(info.value, section.code), f"{section.code} expected, not:\n{info.value}"
-        else:
+    files = [b for b in section.blocks if b.file]
+    for block in runnable:  # each in an empty folder of its own
+        folder = tmp_path / ("broken" if block is runnable[0] else "repaired")
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        for file in files:
+            documents.run(file, {}, place)
+        if block is runnable[1]:
             documents.run(block, {}, place)
+            continue
+        with pytest.raises((InterchangeError, documents.CommandError)) as info:
+            documents.run(block, {}, place)
+        assert carries(info.value, section.code), f"{section.code} expected, not:\n{info.value}"
 
 
 def codes_of_the_source():
@@ -76,7 +82,7 @@ def test_every_code_has_one_section_and_every_section_a_code():
 
 def test_the_index_of_errors_lists_every_section():
     index = (documents.DOCS / "errors" / "README.md").read_text(encoding="utf-8")
-    assert documents.index_of_errors() in index, "docs/errors/README.md: put in what documents.index_of_errors() gives"
+    assert documents.index_of_errors() in index, "docs/errors/README.md: run python tests/documents.py"
 
 
 # -- guides ------------------------------------------------------------------------------------------------------------
