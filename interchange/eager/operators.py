@@ -75,6 +75,8 @@ def located(function: Callable[P, R]) -> Callable[P, R]:
         except OperatorError as error:
             if error.where is None:
                 error.message, error.where = f"{function.__name__}: {error.message}", user_line()
+                tensors = [f"{name_of(a.dtype)}{shape_text(a.shape)}" for a in args if isinstance(a, Tensor)]
+                error.found = error.found or ", ".join(tensors) or None
             raise
 
     return call
@@ -482,7 +484,7 @@ def _install() -> None:
     def equal(a: Tensor, b: Any) -> Any:
         # a sequence is compared element by element: Python's fallback would say a silent False
         if isinstance(b, (list, tuple)) or (isinstance(b, str) and a.dtype == object):
-            b = wrap(to_array(b))
+            b = wrap(to_array(b, a.dtype if is_float(a.dtype) else None))
         return elementwise(a, b)
 
     def not_equal(a: Tensor, b: Any) -> Any:
