@@ -20,6 +20,7 @@ import numpy as np
 
 from interchange.dtypes import DType, name_of, to_onnx
 from interchange.errors import FileError
+from interchange.graph.naming import Names
 from interchange.graph.tensor import SparseTensor, Tensor
 
 Shape = tuple[int | str | None, ...]  # a str is the file's dim_param, as written there
@@ -267,7 +268,7 @@ class Graph:
         self.sparse_initializers: dict[Value, SparseTensor] = {}
         self.quantization: list[tuple[Value, dict[str, Value]]] = []
         self.metadata: dict[str, str] = {} if metadata is None else metadata
-        self._names: set[str] = set()
+        self._names = Names()
         self._names_key: tuple[int, ...] = ()
 
     # -- looking --------------------------------------------------------------------------------------------------
@@ -315,10 +316,10 @@ class Graph:
     # -- changing -------------------------------------------------------------------------------------------------
     def append(self, node: Node) -> Node:
         """Add a node at the end."""
+        current = self._names_key == self._key()
         self.nodes.append(node)
-        if self._names_key:
-            self._names.update(v.name for v in node.outputs)
-            self._names.add(node.name)
+        if current:
+            self._names.taken.update([node.name, *(v.name for v in node.outputs)])
             self._names_key = self._key()
         return node
 
@@ -326,7 +327,11 @@ class Graph:
         """Add a constant from a Tensor or an array, under a name that is free (`unique_name`)."""
         tensor = data if isinstance(data, Tensor) else Tensor.of(data, name=name)
         value = Value(name, tensor.dtype, tensor.shape, const=tensor, doc=doc, metadata=metadata)
+        current = self._names_key == self._key()
         self.initializers[name] = value
+        if current:
+            self._names.taken.add(name)
+            self._names_key = self._key()
         return value
 
     def replace_uses(self, old: Value, new: Value, *, outputs: bool = False) -> int:
@@ -348,18 +353,13 @@ class Graph:
     def unique_name(self, prefix: str) -> str:
         """`prefix`, or ``prefix_1``, ``prefix_2``...: a name that no value and no node here or in a subgraph has.
 
-        It is taken from then on. Constant time while nodes are added with `append`.
+        It is taken from then on. Constant time while the graph grows by `append` and `add_initializer`.
         """
-        key = self._key()
-        if key != self._names_key:
-            self._names = {v.name for g in self.all_graphs() for v in g.values()} | {n.name for n in self.walk()}
-            self._names_key = key
-        name, number = prefix, 0
-        while not name or name in self._names:
-            number += 1
-            name = f"{prefix}_{number}"
-        self._names.add(name)
-        return name
+        if self._names_key != self._key():
+            values = (v.name for g in self.all_graphs() for v in g.values())
+            self._names = Names([*values, *(n.name for n in self.walk())])
+            self._names_key = self._key()
+        return self._names.free(prefix)
 
     def _key(self) -> tuple[int, ...]:
         return len(self.nodes), len(self.inputs), len(self.initializers), len(self.sparse_initializers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from interchange.graph.core import Graph, ModelIR, Value
+from interchange.graph.naming import Names
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -21,8 +22,7 @@ def unique_names(model: ModelIR) -> int:
 
 
 def _body(body: Graph) -> int:
-    values: set[str] = set()
-    nodes: set[str] = set()
+    values, nodes = Names(), Names()
     done: set[Value] = set()
     changed = 0
 
@@ -31,7 +31,7 @@ def _body(body: Graph) -> int:
         if value in done:
             return
         done.add(value)
-        name = _free(value.name, "value", values)
+        name = values.free(_valid(value.name) or "value")
         changed += name != value.name
         value.name = name
 
@@ -48,17 +48,11 @@ def _body(body: Graph) -> int:
             changed += 1
         for node in graph.nodes:
             if node.name:
-                name = _free(node.name, "node", nodes)
+                name = nodes.free(_valid(node.name))
                 changed += name != node.name
                 node.name = name
     return changed
 
 
-def _free(wanted: str, otherwise: str, taken: set[str]) -> str:
-    valid = _CONTROL.sub("_", wanted) or otherwise
-    name, number = valid, 0
-    while name in taken:
-        number += 1
-        name = f"{valid}_{number}"
-    taken.add(name)
-    return name
+def _valid(name: str) -> str:
+    return _CONTROL.sub("_", name)

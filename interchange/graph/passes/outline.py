@@ -8,6 +8,7 @@ from itertools import groupby
 
 from interchange.graph.clone import clone_graph, clone_nodes
 from interchange.graph.core import Function, FunctionKey, Graph, ModelIR, Node, Value
+from interchange.graph.naming import Names
 from interchange.graph.writing import Writer
 
 MODULE = "interchange.module"  # node metadata: the path of the module that made the node, "encoder.layers.0"
@@ -19,16 +20,14 @@ def module_groups(model: ModelIR, names: Mapping[str, str], key: str = MODULE) -
 
     names: module path -> name of its function.  key: the node metadata that holds the path.
     """
-    groups: list[Group] = []
-    for path, name in sorted(names.items(), key=lambda pair: -pair[0].count(".") if pair[0] else 1):
-        nodes = [
-            node
-            for node in model.graph.nodes
-            if (made := node.metadata.get(key)) is not None
-            and (not path or made == path or made.startswith(path + "."))
-        ]
-        groups.append((name, nodes))
-    return groups
+    found: dict[str, list[Node]] = {path: [] for path in names}
+    for node in model.graph.nodes:
+        made = node.metadata.get(key)
+        while made is not None:
+            if made in found:
+                found[made].append(node)
+            made = None if not made else made.rpartition(".")[0]
+    return [(names[path], found[path]) for path in sorted(names, key=lambda p: -p.count(".") if p else 1)]
 
 
 def outline(model: ModelIR, groups: Iterable[Group], domain: str = "interchange.modules") -> int:
@@ -43,6 +42,7 @@ def outline(model: ModelIR, groups: Iterable[Group], domain: str = "interchange.
     """
     maker = _Outliner(model, domain)
     calls = sum(maker.group(name, nodes) for name, nodes in groups)
+    maker.finish()
     if calls:
         model.ir_version = max(model.ir_version, 8)  # the first with local functions
     return calls
@@ -54,22 +54,34 @@ class _Outliner:
         self.moved: dict[Node, Node] = {}  # a node that was outlined -> the call that stands for it
         self.by_structure: dict[bytes, FunctionKey] = {}
         graph = model.graph
-        self.names = {node.name for node in graph.walk()}
+        graph = model.graph
+        self.names = Names(node.name for node in graph.walk())  # runtimes refuse two nodes of one name
         self.outside = {*graph.outputs, *(v for q, roles in graph.quantization for v in (q, *roles.values()))}
         self.readers = Counter(v for node in graph.nodes for v in set(node.reads()))  # nodes that read a value
+        self._number()
+
+    def _number(self) -> None:
+        self.slots: list[Node | None] = list(self.model.graph.nodes)  # None where a node was outlined
+        self.at = {node: i for i, node in enumerate(self.model.graph.nodes)}
+
+    def finish(self) -> None:
+        """Put the calls into the graph."""
+        self.model.graph.nodes = [node for node in self.slots if node is not None]
 
     def group(self, name: str, nodes: Sequence[Node]) -> int:
         wanted = set(map(self._present, nodes))
-        found = [i for i, node in enumerate(self.model.graph.nodes) if node in wanted]
+        found = sorted(self.at[node] for node in wanted if node in self.at)
         if not found:
             return 0
-        span = self.model.graph.nodes[found[0] : found[-1] + 1]
+        span = [node for node in self.slots[found[0] : found[-1] + 1] if node is not None]
         runs = [[node for node in span if node in wanted]]
         if not _convex(span, wanted):
             runs = [list(run) for inside, run in groupby(span, wanted.__contains__) if inside]
         calls = sum(self._call(name, run) for run in runs)
         if len(span) != len(found):
+            self.finish()
             self.model.graph.toposort()
+            self._number()
         return calls
 
     def _present(self, node: Node) -> Node:
@@ -78,7 +90,6 @@ class _Outliner:
         return node
 
     def _call(self, name: str, group: list[Node]) -> bool:
-        graph = self.model.graph
         inside = set(group)
         reads = [set(node.reads()) for node in group]
         inner = Counter(v for values in reads for v in values)
@@ -99,22 +110,15 @@ class _Outliner:
 
         path = ".".join(_common([node.metadata.get(MODULE, "").split(".") for node in group]))
         metadata = {MODULE: path} if path else {}
-        call = Node(key[1], inputs, outputs, domain=self.domain, name=self._name(path or name), metadata=metadata)
-        graph.nodes[graph.nodes.index(group[-1])] = call
-        graph.nodes = [node for node in graph.nodes if node not in inside]
+        call = Node(key[1], inputs, outputs, domain=self.domain, name=self.names.free(path or name), metadata=metadata)
+        self.at[call] = self.at[group[-1]]
+        for node in group:
+            self.slots[self.at.pop(node)] = None
+        self.slots[self.at[call]] = call
         self.moved.update((node, call) for node in group)
         self.readers.subtract(inner)
         self.readers.update(inputs)
         return True
-
-    def _name(self, wanted: str) -> str:
-        """A name that no node has: runtimes refuse two nodes of one name."""
-        name, number = wanted, 0
-        while name in self.names:
-            number += 1
-            name = f"{wanted}_{number}"
-        self.names.add(name)
-        return name
 
     def _share(self, body: Function) -> FunctionKey:
         """The key of a function of that structure: one there is already, or `body` under a name that is free."""
