@@ -184,6 +184,7 @@ class Context:
         self.functions: dict[FunctionKey, Scope] = {}
         self.broken: set[NodeRef] = set()  # nodes that a rule found wrong: later layers leave them alone
         self.scopes: list[Scope] = []
+        self._schemas: dict[tuple[str, str, int], OpSchema | SchemaError] = {}
         self.main = self._scope(Scope(model.graph, file, "", self.opsets))
         for function in model.functions:
             path = f"function {domain_of(function)}::{function.name}"
@@ -225,14 +226,12 @@ class Context:
 
     def look_up(self, node: NodeRef) -> OpSchema | SchemaError:
         """The schema of a node, or the registry's error."""
-        from interchange import schemas
-
         domain = domain_of(node.proto)
-        try:
-            known = min(node.scope.opsets.get(domain, 1), schemas.latest_opset(domain))
-            return schemas.schema(node.proto.op_type, known, domain)
-        except SchemaError as error:
-            return error
+        key = (domain, node.proto.op_type, node.scope.opsets.get(domain, 1))
+        found = self._schemas.get(key)
+        if found is None:
+            found = self._schemas[key] = _look_up(*key)
+        return found
 
     @cached_property
     def data_errors(self) -> list[tuple[FileError, Where]]:
@@ -247,6 +246,15 @@ class Context:
         from interchange.checker.infer import infer
 
         return infer(self)
+
+
+def _look_up(domain: str, op: str, version: int) -> OpSchema | SchemaError:
+    from interchange import schemas
+
+    try:  # a version that is not known is another rule's finding: the newest known one stands for it
+        return schemas.schema(op, min(version, schemas.latest_opset(domain)), domain)
+    except SchemaError as error:
+        return error
 
 
 def opsets_of(imports: Any) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interchange.checker.context import Context, plural
 from interchange.checker.report import Finding, Report, Where, ordered
@@ -43,15 +43,14 @@ def check(
         schemas.resolve(target)
     wanted = [c for c in RULES if _chosen(c, select, ignore, RULES)]
     proto, windows, folder, name = _read(model)
+    bad = _bad_text(proto)
+    if bad is not None:
+        return Report(name, (_not_text(name, *bad),))
+    ctx = Context(proto, windows, Folder(folder, trust_links) if folder is not None else None, name, target)
     findings: list[Finding] = []
-    try:
-        ctx = Context(proto, windows, Folder(folder, trust_links) if folder is not None else None, name, target)
-        for rule in RULES.values():
-            found = list(rule.run(ctx))  # every rule runs: later ones rely on what it marks as broken
-            findings += found if rule.code in wanted else []
-    except UnicodeDecodeError as error:
-        findings.append(_not_text(name, error))
-        return Report(name, tuple(findings))
+    for rule in RULES.values():
+        found = list(rule.run(ctx))  # every rule runs: later ones rely on what it marks as broken
+        findings += found if rule.code in wanted else []
     return Report(name, ordered(findings), _facts(ctx))
 
 
@@ -84,13 +83,34 @@ def _chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | Non
     return not any(code.startswith(p) for p in ignore or ())
 
 
-def _not_text(name: str, error: UnicodeDecodeError) -> Finding:
+def _bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:
+    """(field, content) of a text that is not UTF-8: protobuf hands it out as bytes, which no rule expects."""
+    messages: list[Any] = [model]
+    while messages:
+        message = messages.pop()
+        if message.DESCRIPTOR.name == "TensorProto":  # its data is no text, and large
+            texts = [("name", message.name), ("doc_string", message.doc_string)]
+            texts += [(e.key, e.value) for e in message.external_data]
+        else:
+            texts = []
+            for field, value in message.ListFields():
+                if field.type == field.TYPE_MESSAGE:
+                    messages += [value] if hasattr(value, "ListFields") else value
+                elif field.type == field.TYPE_STRING:
+                    texts += [(field.name, text) for text in ([value] if isinstance(value, (str, bytes)) else value)]
+        for key, text in texts:
+            if type(text) is not str or type(key) is not str:
+                return f"{message.DESCRIPTOR.name}.{key!s}", bytes(text)
+    return None
+
+
+def _not_text(name: str, field: str, text: bytes) -> Finding:
     return Finding(
         "IX500",
         "error",
         "a name or text in the model is not UTF-8",
         Where(file=name),
-        found=repr(error.object[max(error.start - 10, 0) : error.end + 10]),
+        found=f"{field} = {text[:60]!r}",
         expected="text in UTF-8",
         why="readers refuse the file, or see different names",
         fix="the file is damaged or hostile: get it again from its source",

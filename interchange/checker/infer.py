@@ -112,7 +112,7 @@ class _Walk:
         proto = _bound(node.proto, attributes)
         names = [n for n in proto.input if n]
         function = ctx.functions.get(node.key)
-        known = all(n in types for n in names)
+        known = all(n in types and "undefined" not in onnx_text(types[n]) for n in names)
         for inner in node.scope.inner.get(node.index, ()):
             self.scope(inner, types, data, _body_inputs(proto, inner, types), depth, attributes)
         if node in ctx.broken:

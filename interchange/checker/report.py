@@ -100,15 +100,23 @@ class Report:
         """Everything as plain data, for ``--json``."""
         return {"file": self.file, "ok": self.ok, "facts": self.facts, "findings": [asdict(f) for f in self.findings]}
 
-    def raise_if_errors(self) -> None:
-        """Raise CheckError with the first error's code, place and fix; it names the others too."""
-        if self.ok:
+    def at_least(self, level: Severity) -> tuple[Finding, ...]:
+        """The findings of a severity, and those of a higher one."""
+        return tuple(f for f in self.findings if _ORDER[f.severity] <= _ORDER[level])
+
+    def raise_if_errors(self, level: Severity = "error") -> None:
+        """Raise CheckError with the first error's code, place and fix; it names the others too.
+
+        level: ``warning`` or ``note`` to raise for those as well.
+        """
+        found = self.at_least(level)
+        if not found:
             return
-        first, *others = self.errors
+        first, *others = found
         message = first.message
         if others:
             codes = ", ".join(dict.fromkeys(f.code for f in others))
-            message += f" (and {len(others)} more error{'s' if len(others) > 1 else ''}: {codes})"
+            message += f" (and {len(others)} more: {codes})"
         error = CheckError(
             first.code,
             message,

@@ -246,7 +246,10 @@ def conflict(inferred: Any, declared: Any, symbols: set[str]) -> tuple[str, str]
 
 def filled(inferred: Any, *others: Any) -> Any:
     """The inferred type, with sizes that it leaves open taken from the others."""
+    tensor = inferred.tensor_type
     if inferred.WhichOneof("value") != "tensor_type":
+        return inferred
+    if tensor.HasField("shape") and all(d.WhichOneof("value") for d in tensor.shape.dim):
         return inferred
     result = type(inferred)()
     result.CopyFrom(inferred)

@@ -63,12 +63,12 @@ def _nowhere(entries: Any, need: int, where: str) -> memoryview:
 
 @rule("IX530", "error", "Data that does not fit its shape")
 def payload(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX312", "IX313", "IX318", "IX319"))
+    yield from _problems(ctx, ("IX302", "IX313"))
 
 
 @rule("IX531", "error", "An unknown element type")
 def element_type(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX316",))
+    yield from _problems(ctx, ("IX312",))
 
 
 @rule("IX532", "error", "A data file outside the folder")

@@ -1,0 +1,47 @@
+"""Rows of text: a table on a terminal, aligned lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+
+from interchange.errors import printable
+
+Rows = Sequence[Sequence[str]]
+
+
+def show_sections(sections: Mapping[str, Rows]) -> None:
+    """Print each section that has rows under its heading."""
+    if sys.stdout.isatty():
+        _rich(sections)
+        return
+    for heading, rows in sections.items():
+        if rows:
+            click.echo(heading)
+            click.echo("\n".join(aligned(rows)))
+
+
+def aligned(rows: Rows) -> Iterable[str]:
+    """Lines with columns of equal width."""
+    widths = [max(len(r[i]) for r in rows if i < len(r)) for i in range(max(map(len, rows)))]
+    for row in rows:
+        yield printable("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())
+
+
+def _rich(sections: Mapping[str, Rows]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for heading, rows in sections.items():
+        if not rows:
+            continue
+        console.print(Text(heading, "bold cyan"))
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+        table.add_column(style="green")
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        console.print(table)
