@@ -90,3 +90,39 @@ def test_results_may_be_inputs_constants_or_repeated():
 
     x, a, b, c, none = f(Tensor([1.0]))
     assert (x.tolist(), a.tolist(), b.tolist(), c.tolist(), none) == ([1], [2], [2], [4], None)
+
+
+def test_modes_and_random_state_are_part_of_the_step():
+    from interchange.eager import nn, optim
+    from interchange.eager.random import manual_seed
+
+    def build():
+        manual_seed(3)
+        net = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+        optimiser = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+        def step(x, t):
+            optimiser.zero_grad()
+            loss = nn.functional.cross_entropy(net(x), t)
+            loss.backward()
+            optimiser.step()
+            return loss
+
+        return net, step
+
+    net, step = build()
+    expected = [float(step(X, T)) for _ in range(5)]
+    again, step = build()
+    fast = compile(step)
+    np.testing.assert_allclose([float(fast(X, T)) for _ in range(5)], expected, rtol=1e-4)
+    for (name, a), (_, b) in zip(net.state_dict().items(), again.state_dict().items(), strict=True):
+        np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-3, atol=1e-5, err_msg=name)
+    assert fast.compilations == 1
+
+    score = compile(lambda x: again(x))
+    again.train()
+    trained = score(X).numpy()
+    again.eval()
+    assert not np.allclose(score(X).numpy(), trained), "eval mode is another graph"
+    np.testing.assert_allclose(score(X).numpy(), again(X).numpy(), rtol=1e-4, atol=1e-5)
+    assert score.compilations == 2

@@ -187,3 +187,19 @@ def test_constants_of_sizes_are_folded_and_shared():
 def test_eager_values_need_no_trace():
     trace, _ = traced(lambda x: x + Tensor([1.0, 2.0]).sum(), "float32[n]")
     assert [n.op_type for n in trace.graph.nodes] == ["Add"]
+
+
+def test_an_empty_batch_is_admitted_when_it_is_said():
+    from interchange.dims import parse_spec
+
+    with Trace(21) as trace:
+        n = Dim("n", min=0)
+        x = trace.input("x", np.dtype("f4"), (n, 3))
+        y = ops.Concat(x * 2, x.sum(1, keepdims=True), axis=1).reshape(n, 2, 2)
+        assert n >= 0
+        with pytest.raises(TraceError, match="IX202"):
+            assert n >= 1
+    trace.graph.outputs = [y._symbolic.value]
+    for size in (0, 1, 5):
+        assert run(trace, np.ones((size, 3), "f4"))[0].shape == (size, 2, 2)
+    assert str(parse_spec("float32[n, 2*n + 1]")) == "float32[n, 2*n + 1]"

@@ -1,7 +1,7 @@
 """Kernels that ONNX Runtime runs better: one cached one-node session per operator, attributes, dtypes and ranks.
 
-A session costs about 0.4 ms to make and 5 us to call, so it is kept for the life of the process. Where the runtime has no
-kernel for the dtypes (Conv in float64), the operator's own numpy kernel runs.
+A session costs about 0.4 ms to make and 5 us to call, so it is kept for the life of the process. Where the runtime has
+no kernel for the dtypes (Conv in float64), the operator's own numpy kernel runs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def with_session(bound: Bound, kernel: Run, threshold: int) -> Run:
     by_shape: dict[Any, Run | None] = {}
 
     def find(arrays: tuple[Array | None, ...]) -> Run | None:
-        """The session for new shapes, which are checked first: the runtime runs some that the operator does not take."""
+        """The session for new shapes, checked first: the runtime runs some that the operator does not take."""
         from interchange.ops.frame import shapes_of
 
         if bound.op.shape_rule is not None:
@@ -67,7 +67,7 @@ def with_session(bound: Bound, kernel: Run, threshold: int) -> Run:
 
 
 def _dims(a: Array) -> tuple[int | str, ...]:
-    """The dimensions a session is made for: any, but for a list of sizes, whose length ONNX's shape inference asks for."""
+    """The dimensions a session is made for: any; but shape inference asks for the length of a list of sizes."""
     return a.shape if a.ndim == 1 and a.dtype == np.int64 else tuple(map(str, range(a.ndim)))
 
 

@@ -1,4 +1,4 @@
-"""Sizes as tensors and tensors as sizes: what gradients, layers and shape rules need to stay right under symbolic dims."""
+"""Sizes as tensors and tensors as sizes: what gradients, layers and shape rules need under symbolic dims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def has_dims(x: Any) -> bool:
 
 
 def shape_tensor(shape: Sequence[DimLike] | DimLike) -> Tensor:
-    """int64 tensor of sizes, shape [n] (or [] for one size): a constant, or computed in the graph where they are symbolic."""
+    """int64 tensor of sizes, shape [n] ([] for one size): a constant, or computed where they are symbolic."""
     if has_dims(shape):
         from interchange.eager.trace import require_trace
 
@@ -48,7 +48,7 @@ def known_or_refuse(x: Tensor | None, what: str) -> tuple[DimLike, ...]:
 
 
 def refuse(message: str, *, expected: str | None = None, fix: str | None = None) -> OperatorError:
-    """OperatorError IX112, to be raised by a shape rule; the frame adds the operator, its inputs and the user's line."""
+    """OperatorError IX112, to be raised by a shape rule; the frame adds operator, inputs and the user's line."""
     return OperatorError("IX112", message, expected=expected, fix=fix)
 
 
@@ -159,7 +159,7 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
     if g.shape is shape or len(g.shape) == len(shape) == 0:
         return g
     extra = len(g.shape) - len(shape)
-    axes = [i for i in range(len(g.shape)) if i < extra or _is_one(shape[i - extra]) and not _is_one(g.shape[i])]
+    axes = [i for i in range(len(g.shape)) if i < extra or (_is_one(shape[i - extra]) and not _is_one(g.shape[i]))]
     if not axes:
         return g
     if axes == list(range(extra)):
