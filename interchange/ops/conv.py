@@ -54,8 +54,8 @@ def Conv(
     w = windows(X.shape[2:], kernel, strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad)
     rank, (n, c), o = len(kernel), X.shape[:2], W.shape[0]
     order = (0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
-    cols = view(_wide(X), w).transpose(order).reshape(n, group, c // group * math.prod(kernel), -1)
-    rows = _wide(W).reshape(group, o // group, -1)
+    cols = view(_wide(X), w).transpose(order).reshape(n, group, c // group * math.prod(kernel), math.prod(w.maps))
+    rows = _wide(W).reshape(group, o // group, math.prod(W.shape[1:]))
     y = np.matmul(rows, cols).reshape(n, o, *w.maps)
     return _with_bias(y, B, rank).astype(X.dtype, copy=False)
 
@@ -125,7 +125,7 @@ def ConvTranspose(
         output_shape=output_shape,
     )
     n, c = X.shape[:2]
-    rows = _wide(W).reshape(group, c // group, -1).swapaxes(1, 2)
+    rows = _wide(W).reshape(group, c // group, math.prod(W.shape[1:])).swapaxes(1, 2)
     cols = np.matmul(rows, _wide(X).reshape(n, group, c // group, math.prod(w.maps)))
     y = add_back(cols.reshape(n, group * W.shape[1], *kernel, *w.maps), w)
     return _with_bias(y, B, len(kernel)).astype(X.dtype, copy=False)

@@ -93,6 +93,8 @@ def BatchNormalization(
     training_mode=1 takes mean and variance (divided by the count) of the batch. Its further outputs are the running
     ones, momentum * input + (1 - momentum) * batch's.
     """
+    if outputs > 1 and not training_mode:
+        raise ValueError("running statistics outside of training")
     y: Array
     x, channels = _wide(X), X.shape[1]
     column = (channels, *(1,) * (X.ndim - 2))
@@ -106,7 +108,7 @@ def BatchNormalization(
         centred = x - mean
     factor = scale.reshape(column).astype(x.dtype, copy=False) / np.sqrt(var + x.dtype.type(epsilon))
     y = (centred * factor + B.reshape(column).astype(x.dtype, copy=False)).astype(X.dtype, copy=False)
-    if not training_mode or outputs == 1:
+    if outputs == 1:
         return y
     old, dtype = x.dtype.type(momentum), input_mean.dtype
     moved = [

@@ -40,6 +40,8 @@ def Pad(
     for axis, before, after in zip(where, pads[:count].tolist(), pads[count:].tolist(), strict=True):
         grow[axis] = max(before, 0), max(after, 0)
         keep[axis] = slice(max(-before, 0), data.shape[axis] - max(-after, 0))
+        if data.shape[axis] + min(before, 0) + min(after, 0) < 0:
+            raise ValueError("more is cropped than there is")
     kept = data[tuple(keep)]
     if mode != "constant":
         return _pad_mode(kept, grow, mode)

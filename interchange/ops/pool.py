@@ -15,7 +15,7 @@ import numpy as np
 from interchange.dims import Shape, product
 from interchange.dtypes import Array, DType
 from interchange.eager.tensor import Tensor, wrap
-from interchange.ops.arithmetic import Abs, Equal, Pow, Sign
+from interchange.ops.arithmetic import Abs, Equal, Max, Pow, Sign
 from interchange.ops.conv import channelwise, reshape, tap_slice, taps_of, to_image, to_maps
 from interchange.ops.frame import Grads, op
 from interchange.ops.pad import pad_spatial
@@ -117,8 +117,13 @@ def _(
     nothing: Shape = (0,) * len(rest)
     covered = pad_spatial(X, nothing, [-d for d in rest])
     at = Equal(covered, upsample(Y, kernel_shape)).astype(g.dtype)
-    shared = g / block_sum(at, kernel_shape)
+    shared = g / _some(block_sum(at, kernel_shape))
     return pad_spatial(upsample(shared, kernel_shape) * at, nothing, rest)
+
+
+def _some(count: Tensor) -> Tensor:
+    """At least 1. ONNX Runtime's maximum of minus infinities is the lowest number, which none of them equals."""
+    return Max(count, wrap(np.ones((), count.dtype)))
 
 
 def _blocks(w: Windows, ceil_mode: int) -> bool:
@@ -134,7 +139,7 @@ def _max_by_taps(g: Tensor, X: Tensor, Y: Tensor, w: Windows) -> Tensor:
     pick = tap_slice if w.static else _tap_of_any_size
     slices = Concat(*[Unsqueeze(pick(exact, w, t), [2]) for t in taps_of(w)], axis=2)
     at = Equal(slices, Unsqueeze(Y, [2])).astype(g.dtype)  # [N, C, taps, *maps]
-    shared = at * (Unsqueeze(g, [2]) / ReduceSum(at, [2], keepdims=1))
+    shared = at * (Unsqueeze(g, [2]) / _some(ReduceSum(at, [2], keepdims=1)))
     return fold(shared, w)
 
 

@@ -191,7 +191,12 @@ def _changed(plan: list[Axis]) -> list[Axis]:
     return [a for a in plan if (a.scale != 1.0 if a.scale is not None else not same(a.size, a.out))]
 
 
-@op(runtime=0)
+def _misread(*, axes: Ints = None, keep_aspect_ratio_policy: str, **_: Any) -> bool:
+    """Whether ONNX Runtime computes other sizes: it does not keep the ratio of axes counted from the end."""
+    return keep_aspect_ratio_policy != "stretch" and any(a < 0 for a in axes or ())
+
+
+@op(runtime=lambda **how: None if _misread(**how) else 0)
 def Resize(
     X: Array,
     roi: Array | None = None,
@@ -339,6 +344,9 @@ def _times(a: Axis) -> int | None:
         return None
     times, rest = a.out // a.size, a.out % a.size
     return times if isinstance(times, int) and isinstance(rest, int) and rest == 0 and times else None
+
+
+Resize.composed = _misread
 
 
 @Resize.decompose
