@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-import interchange.eager  # noqa: F401, I001  Tensor first: the families below are written in its operators
+import interchange.eager  # noqa: F401  Tensor first: the families below are written in its operators
 from interchange.ops import (
     activation,
     arithmetic,
@@ -45,7 +45,8 @@ def __getattr__(name: str) -> Op[Any]:
         globals()[name] = found
         return found
     close = get_close_matches(name, [n for _, n in TABLE], 3)
-    raise AttributeError(f"the vocabulary has no operator {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    raise AttributeError(f"the vocabulary has no operator {name!r}{hint}")
 
 
 def evaluate_node(node: Node, arrays: Sequence[Array | None]) -> Sequence[Array] | None:
@@ -62,8 +63,8 @@ def evaluate_node(node: Node, arrays: Sequence[Array | None]) -> Sequence[Array]
 
 
 __all__ = [
-    "Op",
     "TABLE",
+    "Op",
     "activation",
     "arithmetic",
     "conv",
