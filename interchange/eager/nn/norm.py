@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import DimLike, product, same
+from interchange.dims import Condition, DimLike, product, require, same
 from interchange.dtypes import float32
 from interchange.eager.nn.module import Module
 from interchange.eager.nn.sizes import ints, one, rank_error
@@ -64,7 +64,7 @@ def batch_norm(
         return y
     axes = [0, *range(2, len(x.shape))]
     count = product([x.shape[a] for a in axes])
-    if isinstance(count, int) and count == 1:
+    if not require(Condition(count - 2, ">="), "batch normalisation has more than one value per channel"):
         raise OperatorError(
             "IX125",
             "one value per channel has no variance to normalise by",
@@ -190,7 +190,7 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
     """Normalise each channel of each item of x [N, C, d...] over d...; weight, bias [C]."""
     if len(x.shape) < 3:
         raise rank_error(x, "[N, C, ...] with at least one axis more")
-    if all(isinstance(d, int) and d == 1 for d in x.shape[2:]):
+    if not require(Condition(product(x.shape[2:]) - 2, ">="), "instance normalisation has more than one value"):
         raise rank_error(x, "more than one value per channel and item")
     scale = full((x.shape[1],), 1, x.dtype) if weight is None else weight
     shift = full((x.shape[1],), 0, x.dtype) if bias is None else bias
