@@ -67,18 +67,18 @@ def _agree(case: Case, *, gradient: bool) -> None:
         numeric.test_gradient_is_the_derivative(case)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(7))
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_random_convolutions(rank: int, seed: int) -> None:
     rng = np.random.default_rng(seed * 3 + rank)
     group, each = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     at = {**_windows(rng, rank, False), "group": group}
     image = ", ".join(str(s) for s in rng.integers(5, 8 if rank < 3 else 6, rank))
-    maps = ", ".join(str(s) for s in rng.integers(2, 5, rank))
+    maps = ", ".join(str(s) for s in rng.integers(2, 5 if rank < 3 else 4, rank))
     kernel = ", ".join(map(str, at["kernel_shape"]))
     c = group * each
     filters = 2 * group
-    small = rank < 3 or seed < 4
+    small = rank < 3 or seed == 0
     x, w, b = f"float32[2, {c}, {image}]", f"float32[{filters}, {each}, {kernel}]", f"float32[{filters}]"
     _agree(Case("Conv", (x, w, b), at, rtol=1e-4), gradient=small)
     if at["auto_pad"] == "NOTSET":
@@ -87,13 +87,13 @@ def test_random_convolutions(rank: int, seed: int) -> None:
     _agree(Case("ConvTranspose", (x, w, b), at, rtol=1e-4), gradient=small)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(9))
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_random_pooling(rank: int, seed: int) -> None:
     rng = np.random.default_rng(seed * 3 + rank)
     at = {**_windows(rng, rank, True), "ceil_mode": int(rng.integers(0, 2))}
-    x = f"float32[2, 2, {', '.join(str(s) for s in rng.integers(4, 7, rank))}]"
-    small = rank < 3 or seed < 4
+    x = f"float32[{2 if rank < 3 else 1}, 2, {', '.join(str(s) for s in rng.integers(4, 7 if rank < 3 else 6, rank))}]"
+    small = rank < 3 or seed < 2
     # ONNX Runtime's MaxPool refuses the kernel smaller than its stride that auto_pad=SAME asks no pads for
     odd = at["auto_pad"][:4] == "SAME" and any(k < s for k, s in zip(at["kernel_shape"], at["strides"], strict=True))
     order = int(rng.integers(0, 2))
@@ -106,7 +106,7 @@ def test_random_pooling(rank: int, seed: int) -> None:
 MODES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("where", MODES)
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
 def test_random_resize(mode: str, where: str, seed: int) -> None:
@@ -117,7 +117,7 @@ def test_random_resize(mode: str, where: str, seed: int) -> None:
     else:
         at["antialias"] = int(seed % 3 == 0)
     if mode == "cubic":
-        at |= {"exclude_outside": int(seed % 2), "cubic_coeff_a": -0.5 if seed < 5 else -0.75}
+        at |= {"exclude_outside": int(seed % 2), "cubic_coeff_a": -0.5 if seed < 3 else -0.75}
     h, w = rng.integers(2, 7, 2)
     inputs: list[Any] = [f"float32[1, 2, {h}, {w}]", None]
     if seed % 2:
@@ -127,7 +127,7 @@ def test_random_resize(mode: str, where: str, seed: int) -> None:
     # a position that falls between two elements rounds as its float32 arithmetic has it
     ties = mode == "nearest" and (seed % 2 == 0 or where == "half_pixel_symmetric")
     _agree(
-        Case("Resize", tuple(inputs), at, as_is=(2,), rtol=1e-4, runtime="ties" if ties else None), gradient=seed < 5
+        Case("Resize", tuple(inputs), at, as_is=(2,), rtol=1e-4, runtime="ties" if ties else None), gradient=seed < 3
     )
 
 
