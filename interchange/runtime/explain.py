@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from interchange.dtypes import name_of
 from interchange.errors import InterchangeError
 from interchange.graph.core import ModelIR, Node
 from interchange.runtime.errors import LoadError, RunError
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class Place(NamedTuple):
@@ -99,8 +102,8 @@ def _shape_text(value: object) -> str:
     return f"{name_of(dtype)}[{', '.join(map(str, shape))}]"
 
 
-def load_error(error: Exception, model: ModelIR, where: str) -> InterchangeError:
-    """The error for a model that the runtime refuses to load."""
+def load_error(error: Exception, model: ModelIR, proto: onnx.ModelProto, where: str) -> InterchangeError:
+    """The error for a model that the runtime refuses to load; proto: the same model as it is written."""
     import onnxruntime
 
     version = onnxruntime.__version__
@@ -110,7 +113,7 @@ def load_error(error: Exception, model: ModelIR, where: str) -> InterchangeError
     if match := re.search(r"Opset (\d+) is under development.*?domain ([\w.]*) is till opset (\d+)", raw, re.DOTALL):
         return _too_new(f"opset {match[1]} of {match[2]}", f"opset {match[3]} or lower", version, where)
     if match := re.search(r"Could not find an implementation for (\S+?)\((\d+)\) node with name '(.*?)'", raw):
-        return _no_kernel(match[1], match[3], model, version)
+        return _no_kernel(match[1], match[3], model, proto, version)
     if match := re.search(r"(?:Fatal error: |type )?(\S+?)(?:\(-?\d+\))? is not a registered function/op", raw):
         return LoadError(
             "IX622",
@@ -128,6 +131,16 @@ def load_error(error: Exception, model: ModelIR, where: str) -> InterchangeError
         expected="a model that it loads",
         fix="interchange check says what is wrong with it, with all findings at once",
     )
+
+
+def _types_at(node: Node, proto: onnx.ModelProto) -> str:
+    """``x: float64[2, 3], y: float64[2, 3]``: what goes in and out of a node, as far as it is known."""
+    from interchange.checker.context import Context
+    from interchange.checker.typetext import reader_text
+
+    known = {n: t for types in Context(proto, {}, None, "", None).inferred.types.values() for n, t in types.items()}
+    names = [v.name for v in (*node.inputs, *node.outputs) if v is not None]
+    return ", ".join(f"{n}: {reader_text(known[n])}" for n in names if n in known)
 
 
 def _too_new(found: str, expected: str, version: str, where: str) -> LoadError:
@@ -149,14 +162,12 @@ def _node(model: ModelIR, op: str, name: str = "") -> str | None:
     return None
 
 
-def _no_kernel(op: str, name: str, model: ModelIR, version: str) -> LoadError:
+def _no_kernel(op: str, name: str, model: ModelIR, proto: onnx.ModelProto, version: str) -> LoadError:
     node = next((n for n in model.walk() if n.op_type == op and n.name == name), None)
-    types = ""
-    if node is not None:
-        types = ", ".join(f"{v.name}: {v.type_text()}" for v in (*node.inputs, *node.outputs) if v and v.dtype)
-    floats = {name_of(v.dtype) for v in node.inputs if v and v.dtype} & {"float64", "bfloat16"} if node else set()
+    types = _types_at(node, proto) if node is not None else ""
+    floats = re.findall(r"float64|bfloat16", types)
     if floats:
-        fix = f"cast {op}'s inputs from {floats.pop()} to float32 in the model, or use float32 for the whole model"
+        fix = f"cast {op}'s inputs from {floats[0]} to float32 in the model, or use float32 for the whole model"
     else:
         fix = "use another dtype (float32, int64) there, or a newer runtime"
     return LoadError(

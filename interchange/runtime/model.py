@@ -72,7 +72,7 @@ def load(
             fix="declare the shape in the file, or load with allow_unranked=True if you know that what you feed fits",
         )
     by_path = any(t.external_data for t in _initializers(proto.graph))
-    session = _session(source, ir, where, by_path, threads, optimize, options or {})
+    session = _session(source, ir, proto, where, by_path, threads, optimize, options or {})
     model = Model(source, ir, session)
     if warm_up:
         model.warm_up()
@@ -82,6 +82,7 @@ def load(
 def _session(
     source: str | os.PathLike[str] | bytes,
     ir: ModelIR,
+    proto: onnx.ModelProto,
     where: str,
     by_path: bool,
     threads: int | None,
@@ -112,7 +113,7 @@ def _session(
             source = os.fspath(source) if by_path else Path(source).read_bytes()
         return ort.InferenceSession(source, settings, providers=list(PROVIDERS))
     except Exception as error:  # the runtime's exceptions share no other base
-        raise load_error(error, ir, where) from error
+        raise load_error(error, ir, proto, where) from error
 
 
 def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
