@@ -193,9 +193,10 @@ class Optimizer:
             missed = state.get("missed")
             h["t"] = step - float(missed._data) if missed else step
             arrays = {name: v._data for name, v in state.items()}
-            p._data = np.asarray(self.update(p._data, g._data, arrays, h, group.flags))
+            new = self.update(p._data, g._data, arrays, h, group.flags)
+            p._data = np.asarray(new, p._data.dtype)  # arithmetic on 0-d arrays gives scalars, on some wider ones
             for name, array in arrays.items():
-                state[name]._data = np.asarray(array)
+                state[name]._data = np.asarray(array, state[name]._data.dtype)
 
     def _traced_step(self, group: ParamGroup) -> None:
         step = group.numbers["step"] + 1.0
