@@ -144,6 +144,11 @@ def test_a_mask_of_a_scalar_keeps_it_or_drops_it():
         np.testing.assert_array_equal(Tensor(x)[E.asarray(keep)].numpy(), np.asarray(x)[np.asarray(keep)])
 
 
+def test_a_mask_of_no_element_takes_nothing():
+    assert Tensor(counting((3, 2)))[np.zeros((0,), bool)].shape == (0, 2)
+    assert Tensor(counting((0, 2)))[np.zeros((0, 0), bool)].shape == (0,)
+
+
 SIZES = [{"n": 1, "m": 2}, {"n": 3, "m": 2}, {"n": 17, "m": 5}]
 
 

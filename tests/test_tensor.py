@@ -1,4 +1,4 @@
-"""A Tensor in Python: with NumPy and DLPack, in pickles and copies, in comparisons and loops; what it refuses, and how."""
+"""A Tensor in Python: with NumPy and DLPack, in pickles, copies, comparisons and loops; what it refuses, and how."""
 
 from __future__ import annotations
 
@@ -76,10 +76,11 @@ def test_what_makes_no_tensor(data, dtype, code):
 def test_operators_with_arrays_and_numpy_scalars_on_either_side(symbol, t):
     a = np.array([2, 2, 5], np.float32)
     for other in (a, np.float32(2)) if symbol != "@" else (a,):
-        for left, right in ((t, other), (other, t)):
-            found = eval(f"left {symbol} right")
-            assert isinstance(found, Tensor), (type(left), symbol)
-            np.testing.assert_allclose(found.numpy(), eval(f"np.asarray(left) {symbol} np.asarray(right)"))
+        for pair in ((t, other), (other, t)):
+            found = eval(f"a {symbol} b", dict(zip("ab", pair, strict=True)))
+            expected = eval(f"a {symbol} b", dict(zip("ab", map(np.asarray, pair), strict=True)))
+            assert isinstance(found, Tensor)
+            np.testing.assert_allclose(found.numpy(), expected)
 
 
 def test_numpy_reads_a_tensor(t):

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from interchange.dims import Dim, DimLike
-from interchange.dtypes import DType, is_float, is_integer, name_of
+from interchange.dtypes import DType, dtype_of, is_float, is_integer, name_of
 from interchange.eager.composed import (
     astype,
     bitwise,
@@ -279,36 +279,46 @@ def expand(x: Tensor, *shape: Any) -> Tensor:
     return Expand(x, shape_tensor(full))
 
 
-def accumulated(x: Tensor, dtype: Any = None) -> Tensor:
-    """`x` in the dtype that its sum and product are computed in: `dtype`, else for integers the widest of their kind.
+def accumulated(x: Tensor, dtype: Any, add_up: Callable[[Tensor], Tensor]) -> Tensor:
+    """A sum or product in the dtype that it has: `dtype`, else for integers and bools the widest of their kind.
 
-    ONNX adds no integers of less than 32 bits: int32 has their sums, modulo 2 to the number of bits.
+    Integers are added up in int64, for which the runtime has kernels: modulo 2 to the number of bits that is the same.
     """
-    if dtype is not None:
-        x = astype(x, dtype)
-        return astype(x, np.int32) if x.dtype.kind in "iub" and x.dtype.itemsize < 4 else x
-    if x.dtype.kind == "u":
-        return astype(x, np.uint64)
-    return astype(x, np.int64) if x.dtype.kind in "ib" else x
+    wide = np.uint64 if x.dtype.kind == "u" else np.int64 if x.dtype.kind in "ib" else x.dtype
+    wanted = dtype_of(wide if dtype is None else dtype)
+    x = astype(x, wanted)
+    return astype(add_up(astype(x, np.int64) if wanted.kind in "iub" else x), wanted)
 
 
-def _reduction(op: Op[Tensor], prepare: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def reduce(x: Tensor, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Tensor:
-        x = prepare(x) if dtype is None else prepare(x, dtype)
+def _reduction(op: Op[Tensor]) -> Callable[..., Tensor]:
+    def reduce(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
         axes = _axis_list(axis)
         if axes is None:
-            x = op(x, keepdims=int(keepdims))
-        elif axes:  # over no axes there is nothing to reduce
-            x = op(x, axes, keepdims=int(keepdims))
-        return x if dtype is None else astype(x, dtype)
+            return op(x, keepdims=int(keepdims))
+        return op(x, axes, keepdims=int(keepdims)) if axes else x  # over no axes there is nothing to reduce
 
     reduce.__name__ = reduce.__qualname__ = op.name
     reduce.__doc__ = f"{op.__doc__} axis: an int, a tuple of ints or None for all."
     return reduce
 
 
-def _floating(x: Tensor) -> Tensor:
-    """A mean of integers is no integer: refused, as / is."""
+def _accumulation(op: Op[Tensor]) -> Callable[..., Tensor]:
+    reduce = _reduction(op)
+
+    def accumulate(x: Tensor, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Tensor:
+        if x.dtype.kind == "f" and dtype is None:
+            return reduce(x, axis, keepdims=keepdims)
+        return accumulated(x, dtype, lambda t: reduce(t, axis, keepdims=keepdims))
+
+    accumulate.__doc__ = reduce.__doc__
+    return accumulate
+
+
+_mean = _reduction(ReduceMean)
+
+
+def mean(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    """The mean of floats. Of integers it is no integer: refused, as / is (OperatorError IX131)."""
     if is_integer(x.dtype) or x.dtype.kind == "b":
         raise OperatorError(
             "IX131",
@@ -318,11 +328,11 @@ def _floating(x: Tensor) -> Tensor:
             expected="a floating-point dtype",
             fix="convert it first: .astype('float32')",
         )
-    return x
+    return _mean(x, axis, keepdims=keepdims)
 
 
 def _extreme(op: Op[Tensor]) -> Callable[..., Tensor]:
-    reduce = _reduction(op, lambda x: x)
+    reduce = _reduction(op)
 
     def extreme(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
         if x.dtype.name in ("int16", "uint16"):  # ONNX has no reductions of these
@@ -452,8 +462,7 @@ def _not_a_matrix(x: Tensor, message: str, expected: str, fix: str) -> OperatorE
     return OperatorError("IX112", message, where=user_line(), found=found, expected=expected, fix=fix)
 
 
-sum_, prod = _reduction(ReduceSum, accumulated), _reduction(ReduceProd, accumulated)
-mean = _reduction(ReduceMean, _floating)
+sum_, prod = _accumulation(ReduceSum), _accumulation(ReduceProd)
 max_, min_ = _extreme(ReduceMax), _extreme(ReduceMin)
 argmax, argmin = _position(ArgMax), _position(ArgMin)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from interchange.dims import DimLike
-from interchange.eager import composed, operators
+from interchange.eager import operators
 from interchange.eager.array_api.arguments import as_tensor, is_real, located, need
 from interchange.eager.array_api.manipulation import axes_of
 from interchange.eager.tensor import Tensor, wrap
@@ -103,14 +103,18 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, in
 
 
 def _running(scan: Any, x: Any, axis: int | None, dtype: Any, initial: int | None) -> Tensor:
-    x = operators.accumulated(need(as_tensor(x), is_real, "floats or integers", scan.name), dtype)
+    x = need(as_tensor(x), is_real, "floats or integers", scan.name)
     if axis is None and len(x.shape) != 1:
         raise refuse(f"without an axis, of {len(x.shape)} axes", expected="1 axis, or the axis to run along")
     at = normalize_axis(0 if axis is None else axis, len(x.shape))
-    result: Tensor = scan(x, wrap(np.array(at)))
-    if initial is not None:
-        result = Concat(full((*x.shape[:at], 1, *x.shape[at + 1 :]), initial, x.dtype), result, axis=at)
-    return result if dtype is None else composed.astype(result, dtype)
+
+    def run(x: Tensor) -> Tensor:
+        result: Tensor = scan(x, wrap(np.array(at)))
+        if initial is None:
+            return result
+        return Concat(full((*x.shape[:at], 1, *x.shape[at + 1 :]), initial, x.dtype), result, axis=at)
+
+    return operators.accumulated(x, dtype, run)
 
 
 @located

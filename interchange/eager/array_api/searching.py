@@ -70,7 +70,7 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     x = as_tensor(x)
     if not x.shape:
         raise refuse("a tensor without axes has no positions", expected="at least one axis")
-    found = NonZero(x)
+    found = NonZero(x if x.dtype.kind == "b" else x != 0)  # of bools the runtime has a kernel
     rank = len(x.shape)
     return tuple(Squeeze(row, [0]) for row in (Split(found, axis=0, num_outputs=rank) if rank > 1 else (found,)))
 
