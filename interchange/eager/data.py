@@ -118,7 +118,7 @@ def collate(samples: Sequence[Any]) -> Any:
     """Samples as a batch, nested as each of them is: tensors, arrays and numbers are stacked along a new axis 0.
 
     Dicts, tuples, lists and dataclasses are batched entry by entry; texts, bytes and None stay a list. Python floats
-    become float32, ints int64. Raises OperatorError IX131 for samples that are not alike.
+    become float32, ints int64. Raises OperatorError IX136 for samples that are not alike.
     """
     return _collate(samples, "")
 
@@ -149,7 +149,7 @@ def _collate(samples: Sequence[Any], place: str) -> Any:
 
 def _unlike(place: str, found: str, expected: str) -> OperatorError:
     return _wrong(
-        "IX131",
+        "IX136",
         f"the samples do not make a batch at sample{place}",
         found,
         expected,
