@@ -118,7 +118,7 @@ def training(build: Callable[[Any], Any], shape: tuple[int, ...], optimiser: str
 
 def agree(contestants: dict[str, Step]) -> None:
     """Stop if the losses of five steps differ: what is timed must be the same work."""
-    losses = {name: [float(step()) for _ in range(5)] for name, step in contestants.items()}
+    losses = {name: [step().item() for _ in range(5)] for name, step in contestants.items()}
     for name, values in losses.items():
         np.testing.assert_allclose(values, losses["torch"], rtol=1e-4, err_msg=f"{name} does other work than torch")
 

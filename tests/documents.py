@@ -103,11 +103,11 @@ class CommandError(Exception):
 
 def command(line: str) -> str:
     """Run ``interchange ...`` in this process; what it prints, to both streams."""
-    from interchange.cli import main
+    from interchange.cli import cli
 
     words = shlex.split(line, comments=True)
     assert words[0] == "interchange", f"only interchange's own commands are run: {line}"
-    result = CliRunner().invoke(main, words[1:])
+    result = CliRunner().invoke(cli, words[1:])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     if result.exit_code:
