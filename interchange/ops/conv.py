@@ -175,8 +175,9 @@ def _(
 
 # -- the two directions between an image and its maps, over given windows --------------------------------------------
 def channel_sum(g: Tensor) -> Tensor:
-    """The sum over all axes but the second, shape [C]."""
-    return ReduceSum(g, [i for i in range(len(g.shape)) if i != 1], keepdims=0)
+    """The sum over all axes but the second, shape [C]; in two steps, for which ONNX Runtime has the faster loops."""
+    over_space = ReduceSum(g, list(range(2, len(g.shape))), keepdims=0) if len(g.shape) > 2 else g
+    return ReduceSum(over_space, [0], keepdims=0)
 
 
 def _numbers(*sizes: DimLike, low: int = 0) -> bool:
