@@ -334,7 +334,7 @@ def condition(
 ) -> Any:
     good = branch([node("Neg", ["x"], ["other"], "neg")], [value("other")])
     nodes = [node("If", ["c"], list(outputs), then_branch=then, else_branch=other or good), *more]
-    return model(nodes, [value("c", BOOL, ()), value("x")], [value(o, F, None) for o in outputs])
+    return model(nodes, [value("c", BOOL, ()), value("x")], [value(o) for o in outputs])
 
 
 @case("a subgraph reads an undefined value", "IX506", "'ghost'")

@@ -99,8 +99,9 @@ def _bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:
                 elif field.type == field.TYPE_STRING:
                     texts += [(field.name, text) for text in ([value] if isinstance(value, (str, bytes)) else value)]
         for key, text in texts:
-            if type(text) is not str or type(key) is not str:
-                return f"{message.DESCRIPTOR.name}.{key!s}", bytes(text)
+            for part in (key, text):
+                if isinstance(part, bytes):
+                    return f"{message.DESCRIPTOR.name}.{key!s}", part
     return None
 
 
