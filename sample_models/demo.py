@@ -26,7 +26,7 @@ def shell(*command: str) -> None:
 
 def python(*lines: str) -> None:
     """Print lines of Python and run them."""
-    print()
+    print("\n$ PYTHONPATH=sample_models python")
     namespace: dict[str, object] = {}
     for line in lines:
         print(f">>> {line}", flush=True)
@@ -55,19 +55,17 @@ def main() -> None:
     shell("interchange", "verify", file, f"{iris}:make")
     chapter("4. answer in production: ONNX Runtime, no training code")
     shell("python", "sample_models/serve_script.py", file)
-    chapter("5. the source and ONNX Runtime side by side")
+    chapter("5. side by side: source, ONNX Runtime, difference")
     python(
-        "import sys; sys.path.append('sample_models')",
-        "import interchange as ix, iris_regression, numpy as np",
+        "import interchange as ix, iris_regression",
         "flowers = iris_regression.load()[0][::25]",
         "source = iris_regression.make()[0](flowers).numpy()",
         "runtime = ix.load('.demo/iris.onnx').run(x=flowers)['output']",
-        "print(np.c_[source, runtime, abs(source - runtime)])  # source, runtime, difference",
+        "for s, r in zip(source, runtime): print(f'{s.item():.7f}   {r.item():.7f}   {abs(s - r).item():.1e}')",
     )
     chapter("6. the same for a convolutional network that reads digits")
     shell("interchange", "export", f"{digits}:make", ".demo/digits.onnx")
     python(
-        "import sys; sys.path.append('sample_models')",
         "import interchange as ix, digits_cnn",
         "_, images, _, digits = digits_cnn.load()  # a quarter of the data, never trained on",
         "scores = ix.load('.demo/digits.onnx').run(x=images)['output']",
