@@ -45,7 +45,7 @@ def find_model(text: str, inputs: tuple[str, ...]) -> tuple[Any, Any]:
         for part in name.split("."):
             found = getattr(found, part)
     except AttributeError:
-        names = [n for n in vars(module) if not n.startswith("_")]
+        names = [n for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
         close = get_close_matches(name, names, 1)
         raise UsageError(
             "IX811",

@@ -31,9 +31,9 @@ _OURS = (
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame that runs code which is not interchange's own."""
+    """The innermost frame that runs code which is not interchange's own; None when a command runs none of the user's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and not frame.f_globals.get("__name__", "").startswith("interchange.cli."):
         if not frame.f_code.co_filename.startswith(_OURS):
             return frame
         frame = frame.f_back

@@ -64,7 +64,7 @@ def test_the_evidence_is_in_the_file(tmp_path):
     assert evidence["ok"]
     sizes = [t["sizes"]["batch"] for t in evidence["trials"]]
     assert 1 in sizes
-    assert 17 in sizes
+    assert 31 in sizes
     assert json.loads(metadata["interchange.dims"]) == {"batch": [1, None]}
     assert not any(str(tmp_path) in value for value in metadata.values())
 

@@ -13,7 +13,7 @@ from interchange.dtypes import Array, DType, is_float, is_integer
 Sizes = dict[str, int]
 Bounds = Mapping[str, tuple[int, int | None]]
 
-_PRIMES = (17, 13, 11, 7, 5, 3)  # sizes that nothing divides: a baked shape cannot hide behind a multiple
+_PRIMES = (31, 29, 23, 19, 17, 13, 11, 7)  # sizes that nothing divides: a baked shape cannot hide behind a multiple
 _COMMON = (1, 2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 24, 48, 96, 224)
 
 
@@ -32,28 +32,37 @@ def admissible(sizes: Sizes, dims: Bounds, guards: Sequence[Guard]) -> bool:
 def sample_sizes(dims: Bounds, guards: Sequence[Guard], count: int, example: Sizes | None = None) -> list[Sizes]:
     """Up to `count` assignments of the named sizes that satisfy the guards, the example's first.
 
-    Then all ones (or the least admissible), the largest prime of a short list, and mixtures, so that no two names have
-    one size by accident.
+    Then the least sizes that are admissible (1 where it may be), then large primes, another for each name, so that no two
+    names have one size by accident; then mixtures.
     """
     names = list(dims)
     if not names:
         return [{}]
     chosen: list[Sizes] = [example] if example else []
-    for candidate in _candidates(names, dims):
+    found = (c for c in _candidates(names, dims) if admissible(c, dims, guards))
+    first = next(found, None)
+    if first is None:
+        return chosen
+    for candidate in itertools.chain([_least(first, dims, guards), first], found):
         if len(chosen) >= count:
             break
-        if candidate not in chosen and admissible(candidate, dims, guards):
+        if candidate not in chosen:
             chosen.append(candidate)
     return chosen
 
 
+def _least(sizes: Sizes, dims: Bounds, guards: Sequence[Guard]) -> Sizes:
+    """`sizes` with each name in turn at the smallest value that is still admissible: where guards are tightest."""
+    least = dict(sizes)
+    for name in least:
+        smaller = range(max(dims[name][0], 1), least[name])
+        least[name] = next((v for v in smaller if admissible({**least, name: v}, dims, guards)), least[name])
+    return least
+
+
 def _candidates(names: list[str], dims: Bounds) -> Iterator[Sizes]:
-    least = {n: max(dims[n][0], 1) for n in names}
-    yield least
     for shift in range(len(_PRIMES)):  # different primes for different names
         yield {n: _PRIMES[(i + shift) % len(_PRIMES)] for i, n in enumerate(names)}
-    for n in names:  # one name at 1, the others not
-        yield {m: least[m] if m == n else _PRIMES[i % len(_PRIMES)] for i, m in enumerate(names)}
     low = {n: dims[n][0] for n in names}
     for size in (*_PRIMES, *_COMMON):
         yield {n: low[n] + size - 1 for n in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeVar
@@ -217,9 +218,10 @@ class Module:
 
     def _locate(self, error: InterchangeError) -> None:
         """Say in which layer it happened: the innermost one."""
-        if ", in " not in (error.where or ""):
+        if not re.search(r"(^|, )in \w+\(", error.where or ""):
             name = type(self).__name__
-            error.where = f"{error.where or ''}, in {name}({self.extra_repr()})"
+            place = f"{name}({self.extra_repr()})"
+            error.where = f"{error.where}, in {place}" if error.where else f"in {place}"
 
     def register_forward_hook(self, hook: Hook) -> Handle:
         """Call ``hook(module, args, output)`` after each call; what it returns, if not None, replaces the output."""
