@@ -30,7 +30,7 @@ def python(*lines: str) -> None:
     namespace: dict[str, object] = {}
     for line in lines:
         print(f">>> {line}", flush=True)
-        exec(compile(line, "<demo>", "single"), namespace)
+        exec(compile(f"{line}\n", "<demo>", "single"), namespace)
 
 
 def chapter(title: str) -> None:
