@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch_cases import ACTIVATIONS, CONVS, NORMS, OPTIMIZERS, POOLS, TRANSPOSED
 
 from interchange.eager import nn
 from interchange.eager.nn import functional as F
@@ -62,32 +63,6 @@ def module(ours: nn.Module, theirs: Any, *arrays: Any, tol: float = 3e-5, train:
         assert repr(ours) == repr(theirs)
 
 
-ACTIVATIONS = {
-    "ReLU": (),
-    "ReLU6": (),
-    "LeakyReLU": (0.2,),
-    "PReLU": (3,),
-    "ELU": (0.7,),
-    "SELU": (),
-    "CELU": (1.3,),
-    "GELU": (),
-    "SiLU": (),
-    "Mish": (),
-    "Sigmoid": (),
-    "Tanh": (),
-    "Hardsigmoid": (),
-    "Hardswish": (),
-    "Hardtanh": (-0.5, 0.7),
-    "Softplus": (2.0,),
-    "Softsign": (),
-    "Tanhshrink": (),
-    "Threshold": (0.1, -3.0),
-    "LogSigmoid": (),
-    "Softmax": (1,),
-    "LogSoftmax": (-1,),
-}
-
-
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name: str) -> None:
     args = ACTIVATIONS[name]
@@ -112,22 +87,6 @@ def test_bilinear() -> None:
     module(ours, theirs, numbers((7, 3)), numbers((7, 4), 1))
 
 
-CONVS: list[tuple[int, tuple[Any, ...], dict[str, Any]]] = [
-    (1, (4, 6, 3), {}),
-    (1, (4, 6, 3), {"stride": 2, "padding": 1, "bias": False}),
-    (1, (4, 6, 4), {"padding": "same", "dilation": 2}),
-    (1, (4, 6, 3), {"padding": 2, "padding_mode": "circular"}),
-    (2, (4, 6, 3), {}),
-    (2, (4, 6, (3, 2)), {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2)}),
-    (2, (4, 6, 3), {"groups": 2, "padding": "valid"}),
-    (2, (4, 4, 3), {"groups": 4, "padding": 1}),
-    (2, (4, 6, 2), {"padding": "same"}),
-    (2, (4, 6, 3), {"padding": 1, "padding_mode": "reflect"}),
-    (2, (4, 6, 4), {"padding": "same", "padding_mode": "replicate"}),
-    (3, (4, 2, 2), {"padding": 1}),
-]
-
-
 @pytest.mark.filterwarnings("ignore:Using padding")  # PyTorch copies the input for an even kernel
 @pytest.mark.parametrize(("n", "args", "options"), CONVS)
 def test_convolutions(n: int, args: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -139,48 +98,12 @@ def test_convolutions(n: int, args: tuple[Any, ...], options: dict[str, Any]) ->
 
 @pytest.mark.parametrize(
     ("n", "args", "options"),
-    [
-        (1, (4, 6, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
-        (2, (4, 6, 3), {}),
-        (2, (4, 6, (3, 2)), {"stride": (2, 3), "padding": (1, 0), "dilation": (2, 1), "bias": False}),
-        (2, (4, 6, 3), {"groups": 2, "stride": 2}),
-        (3, (4, 2, 2), {"stride": 2}),
-    ],
+    TRANSPOSED,
 )
 def test_transposed_convolutions(n: int, args: tuple[Any, ...], options: dict[str, Any]) -> None:
     name, shape = f"ConvTranspose{n}d", (2, 4, 5, 4, 3)[: n + 2]
     ours, theirs = getattr(nn, name)(*args, **options), getattr(torch.nn, name)(*args, **options)
     module(ours, theirs, numbers(shape), tol=1e-4)
-
-
-POOLS: list[tuple[str, int, tuple[Any, ...], dict[str, Any]]] = [
-    ("MaxPool", 1, (3,), {}),
-    ("MaxPool", 1, (3, 2, 1), {"ceil_mode": True}),
-    ("MaxPool", 2, (2,), {}),
-    ("MaxPool", 2, (3,), {"stride": 2, "padding": 1}),
-    ("MaxPool", 2, ((3, 2),), {"stride": (2, 1), "padding": (1, 1), "ceil_mode": True}),
-    ("MaxPool", 2, (2,), {"dilation": 2, "stride": 1}),
-    ("MaxPool", 3, (2,), {}),
-    ("AvgPool", 1, (3,), {"stride": 2}),
-    ("AvgPool", 2, (2,), {}),
-    ("AvgPool", 2, (3,), {"stride": 2, "padding": 1}),
-    ("AvgPool", 2, (3,), {"stride": 2, "padding": 1, "count_include_pad": False}),
-    ("AvgPool", 2, (3,), {"stride": 2, "padding": 1, "ceil_mode": True}),
-    ("AvgPool", 2, (3,), {"stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False}),
-    ("AvgPool", 3, (2,), {}),
-    ("AdaptiveAvgPool", 1, (1,), {}),
-    ("AdaptiveAvgPool", 1, (4,), {}),
-    ("AdaptiveAvgPool", 2, (1,), {}),
-    ("AdaptiveAvgPool", 2, ((3, 4),), {}),
-    ("AdaptiveAvgPool", 2, ((None, 5),), {}),
-    ("AdaptiveAvgPool", 2, ((1, 5),), {}),
-    ("AdaptiveAvgPool", 3, ((2, 4, 3),), {}),
-    ("AdaptiveMaxPool", 1, (4,), {}),
-    ("AdaptiveMaxPool", 2, (1,), {}),
-    ("AdaptiveMaxPool", 2, ((3, 4),), {}),
-    ("AdaptiveMaxPool", 2, ((4, 1),), {}),
-    ("AdaptiveMaxPool", 3, (2,), {}),
-]
 
 
 @pytest.mark.parametrize(("kind", "n", "args", "options"), POOLS)
@@ -196,30 +119,7 @@ def test_pooling(kind: str, n: int, args: tuple[Any, ...], options: dict[str, An
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize(
     ("name", "args", "options", "shape"),
-    [
-        ("BatchNorm1d", (5,), {}, (6, 5)),
-        ("BatchNorm1d", (5,), {"momentum": 0.3, "eps": 1e-3}, (6, 5, 4)),
-        ("BatchNorm2d", (5,), {}, (3, 5, 4, 2)),
-        ("BatchNorm2d", (5,), {"affine": False}, (3, 5, 4, 2)),
-        ("BatchNorm2d", (5,), {"momentum": None}, (3, 5, 4, 2)),
-        ("BatchNorm2d", (5,), {"track_running_stats": False}, (3, 5, 4, 2)),
-        ("BatchNorm3d", (5,), {}, (2, 5, 3, 2, 2)),
-        ("InstanceNorm1d", (5,), {}, (3, 5, 7)),
-        ("InstanceNorm1d", (5,), {}, (5, 7)),
-        ("InstanceNorm2d", (5,), {"affine": True}, (3, 5, 4, 2)),
-        ("InstanceNorm2d", (5,), {"affine": True, "track_running_stats": True}, (3, 5, 4, 2)),
-        ("InstanceNorm3d", (5,), {}, (2, 5, 3, 2, 2)),
-        ("GroupNorm", (2, 6), {}, (3, 6, 4, 2)),
-        ("GroupNorm", (3, 6), {"affine": False, "eps": 1e-3}, (3, 6, 4)),
-        ("GroupNorm", (2, 6), {}, (4, 6)),
-        ("LayerNorm", (5,), {}, (3, 4, 5)),
-        ("LayerNorm", ((4, 5),), {"eps": 1e-3}, (3, 4, 5)),
-        ("LayerNorm", (5,), {"bias": False}, (3, 5)),
-        ("LayerNorm", (5,), {"elementwise_affine": False}, (3, 5)),
-        ("RMSNorm", (5,), {}, (3, 4, 5)),
-        ("RMSNorm", ((4, 5),), {"eps": 1e-3}, (3, 4, 5)),
-        ("RMSNorm", (5,), {"elementwise_affine": False}, (3, 5)),
-    ],
+    NORMS,
 )
 def test_normalisation(
     name: str, args: tuple[Any, ...], options: dict[str, Any], shape: tuple[int, ...], train: bool
@@ -471,26 +371,6 @@ def test_initial_values_are_spread_as_pytorchs() -> None:
 
 
 # -- optimisers --------------------------------------------------------------------------------------------------------
-OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {"lr": 0.1}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9}),
-    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.05}),
-    ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
-    ("SGD", {"lr": 0.01, "maximize": True, "momentum": 0.5}),
-    ("Adam", {"lr": 0.05}),
-    ("Adam", {"lr": 0.05, "betas": (0.7, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
-    ("Adam", {"lr": 0.05, "amsgrad": True, "betas": (0.5, 0.6)}),
-    ("AdamW", {"lr": 0.05}),
-    ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True, "maximize": True}),
-    ("RMSprop", {}),
-    ("RMSprop", {"lr": 0.02, "momentum": 0.7, "centered": True, "weight_decay": 0.1, "alpha": 0.8}),
-    ("Adagrad", {"lr": 0.1}),
-    ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.1, "initial_accumulator_value": 0.3}),
-    ("Adadelta", {"weight_decay": 0.1}),
-    ("Adadelta", {"lr": 0.5, "rho": 0.7, "maximize": True}),
-]
-
-
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
 def test_optimisers_over_ten_steps(name: str, options: dict[str, Any]) -> None:
     from interchange.eager import optim

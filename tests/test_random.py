@@ -29,7 +29,7 @@ def test_the_first_numbers_never_change() -> None:
 
 def test_bits_are_uniform_and_independent() -> None:
     """Counts of each byte, of bits that follow, and of neighbours: within 5 standard deviations of chance."""
-    words = Generator(7).bits([1 << 18]).numpy()
+    words = Generator(7).bits([1 << 16]).numpy()
     assert len(np.unique(words)) == len(words)
     for shift in (0, 8, 16, 24):
         counts = np.bincount((words >> shift) & 255, minlength=256)

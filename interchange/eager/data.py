@@ -162,8 +162,8 @@ class DataLoader:
 
     dataset: see `Dataset`. shuffle: another order in each epoch, a function of the epoch and the seed (of the key of
     `generator`, if given). drop_last: leave out a last batch that is smaller. collate: makes a batch of a list of
-    samples. prefetch: so many batches are made ahead by a thread. `epoch` counts the passes; `state_dict` holds it and the place
-    in the pass, so that after `load_state_dict` the next pass begins where the other one stood.
+    samples. prefetch: so many batches are made ahead by a thread. `epoch` counts the passes; `state_dict` holds it and
+    the place in the pass, so that after `load_state_dict` the next pass begins where the other one stood.
     """
 
     def __init__(
