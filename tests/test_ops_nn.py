@@ -188,6 +188,8 @@ def _symbolic() -> list[Case]:
         found.append(Case("LpPool", (IMAGE,), {**at, "kernel_shape": (2, 3)}, rtol=1e-4))
     channels = ("float32[2]", "float32[2]", "float32[2]", positive("float32[2]"))
     linear = {"mode": "linear"}
+    crop = {**linear, "coordinate_transformation_mode": "tf_crop_and_resize"}
+    roi = constant([0, 0, 0.1, 0, 1, 1, 0.8, 0.9])
     return [
         *found,
         Case("ConvTranspose", (IMAGE, "float32[2, 2, 3, 2]"), {"auto_pad": "SAME_UPPER", "strides": (2, 1)}, rtol=1e-4),
@@ -202,6 +204,7 @@ def _symbolic() -> list[Case]:
         Case("Resize", (IMAGE, None, None, Sizes("n, 2, 2*m, c")), linear, rtol=1e-4),
         Case("Resize", (IMAGE, None, None, Sizes("n, 2, 7, 2*c + 6")), {"mode": "cubic"}, rtol=1e-4),
         Case("Resize", (IMAGE, None, None, Sizes("n, 2, 2*m + 8, 2*c + 6")), rtol=1e-4),
+        Case("Resize", (IMAGE, roi, None, Sizes("n, 2, 2*m, 2*c + 6")), crop, by=(0,), rtol=1e-4),
         Case("Pad", (IMAGE, Sizes("0, 0, m, 1, 0, 0, c, -1"))),
         *(Case("Pad", (IMAGE, ints(0, 0, 2, 1, 0, 0, 1, 2)), {"mode": mode}) for mode in ("reflect", "edge", "wrap")),
         Case("BatchNormalization", (IMAGE, *channels), rtol=1e-4),
@@ -269,6 +272,12 @@ def test_older_opsets_say_it_with_what_they_have(opset: int, case: Case, has: se
     assert {node.op_type for node in trace.graph.nodes} >= has
     for a, b in zip(run(trace, *(arrays[i] for i in at)), f(*(rest[i] for i in at)), strict=True):
         np.testing.assert_allclose(a, b.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_what_an_older_opset_cannot_wrap_is_refused() -> None:
+    assert op("Pad")(wrap(np.arange(2.0)), ints(3, 0), mode="wrap").shape == (5,)
+    with pytest.raises(OperatorError, match="less the pads"):
+        traced(lambda x: op("Pad")(x, ints(3, 0), mode="wrap"), "float32[2]", opset=17)
 
 
 # -- convolution -------------------------------------------------------------------------------------------------------
@@ -350,6 +359,14 @@ def test_maximum_of_infinities() -> None:
     np.testing.assert_array_equal(y.numpy()[0, 0, 1:], [1, 2])
     np.testing.assert_array_equal(leaf.grad.numpy()[0, 0, 2:], [1, 1])
     assert np.isfinite(leaf.grad.numpy()).all()
+
+
+def test_norm_of_a_window_of_zeros() -> None:
+    x = wrap(np.array([[[0.0, 0.0, 3.0, 4.0]]])).as_leaf()
+    y = op("LpPool")(x, kernel_shape=(2,), strides=(2,))
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), [[[0, 0, 0.6, 0.8]]])
 
 
 def test_blocks_are_summed_alike_in_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
