@@ -378,7 +378,7 @@ def problems(m: Model, *args: Any, **kwargs: Any) -> list[InterchangeError]:
         ("IX605", {"x": ONES, "w": np.ones((4, 3), np.float32)}, ["batch", "2 at axis 0 of x", "4 at axis 0 of w"]),
         ("IX608", {"x": [[1, 2, 3], [1]], "w": ONES}, ["input x cannot be read"]),
         ("IX608", {"x": object(), "w": ONES}, ["object"]),
-        ("IX603", {"x": [["a", "b", "c"]], "w": ONES}, ["input x takes float32"]),
+        ("IX603", {"x": [["a", "b", "c"]] * 2, "w": ONES}, ["input x takes float32"]),
         ("IX603", {"x": [[True, False, True]] * 2, "w": ONES}, ["bool"]),
     ],
 )
@@ -419,11 +419,11 @@ def test_bounds_and_guards_quote_the_reason_and_the_line() -> None:
 
 def test_all_problems_at_once() -> None:
     found = problems(loaded(GUARDED), x=ONES.astype("int32"), w=np.ones((2, 5), np.float32), y=1)
-    assert [p.code for p in found] == ["IX602", "IX603", "IX604"]
+    assert [p.code for p in found] == ["IX602", "IX603", "IX604", "IX607"]
     with pytest.raises(InputsError) as error:
         loaded(GUARDED).run(x=ONES.astype("int32"), y=1)
     assert error.value.code == "IX602"
-    assert len(error.value.to_dict()["problems"]) == len(error.value.problems) == 3
+    assert len(error.value.to_dict()["problems"]) == len(error.value.problems) == 4
     assert all(p.message in str(error.value) for p in error.value.problems)
 
 

@@ -138,11 +138,12 @@ class _Walk:
                 ),
             )
             return {}
-        outputs = self._by_rule(node, proto, types, data)
+        problems = list(shapes.look(node, proto, types, data))  # first: they say more than onnx's rule does
+        for kind, problem in problems:
+            self.result.add(kind, problem)
+        outputs = None if problems else self._by_rule(node, proto, types, data)
         if outputs is None:
             return _from_texts(proto, out_texts)
-        for kind, problem in shapes.look(node, proto, types, data):
-            self.result.add(kind, problem)
         shapes.constant(proto, types, data)
         return outputs
 

@@ -268,7 +268,7 @@ def _as_array(value: Any, spec: ValueSpec, problems: list[RuntimeInputError]) ->
         if array.dtype.kind in "iufc" and array.dtype.newbyteorder("=") == spec.dtype:
             return array.astype(spec.dtype)
         problems.append(_wrong_dtype(spec, array.dtype, _plain(value)))
-        return None
+        return array  # so that its shape is looked at as well
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
