@@ -35,8 +35,6 @@ def _body(body: Graph) -> int:
         changed += name != value.name
         value.name = name
 
-    for value in (*body.inputs, *body.outputs):
-        settle(value)
     for graph in body.all_graphs():
         for value in (*graph.inputs, *graph.outputs):
             settle(value)
