@@ -63,7 +63,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 $(BIN)/python:
 	@echo "== making the virtual environment $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$(PYTHON) is older than 3.11: name another one, make PYTHON=python3.12 ..." >&2; exit 1; }
+	  { echo "$(PYTHON) is not there, or older than 3.11: name another one with make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  rm -rf $(VENV); echo "without ensurepip: trying with the pip of $(PYTHON)" >&2; \
 	  $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --quiet --python $(VENV)/bin/python install pip; \
