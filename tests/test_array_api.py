@@ -469,6 +469,32 @@ def test_dtype_functions():
     assert (E.iinfo(E.uint8).min, E.iinfo(E.uint8).max, E.iinfo("int64").max) == (0, 255, 2**63 - 1)
 
 
+def test_several_axes_are_moved_in_any_order():
+    x = np.zeros((2, 3, 4, 5), np.float32)
+    for source, destination in (((0, 1), (3, 0)), ((3, 0), (0, 1)), ((1, 2), (2, 1)), (-1, 0)):
+        assert E.moveaxis(E.asarray(x), source, destination).shape == np.moveaxis(x, source, destination).shape
+
+
+def test_unique_in_the_order_of_first_occurrence():
+    def model(x):
+        return E.ops.Unique(x, sorted=0, outputs=4)
+
+    values, first, inverse, counts = model(E.asarray([3.0, 1.0, 2.0, 1.0, 0.0, 3.0]))
+    assert values.tolist() == [3, 1, 2, 0]
+    assert first.tolist() == [0, 1, 2, 4]
+    assert inverse.tolist() == [0, 1, 2, 1, 3, 0]
+    assert counts.tolist() == [2, 2, 1, 1]
+    agrees(lambda x: model(E.round(x)), ["x: float32[n, m]"], SIZES)
+
+
+def test_the_gradient_of_unique_elements_reaches_their_first_occurrence():
+    x = Tensor([[3.0, 1.0], [2.0, 1.0]], requires_grad=True)
+    (E.unique_values(x) * E.asarray([10.0, 20.0, 30.0])).sum().backward()
+    assert x.grad.tolist() == [[30, 10], [20, 0]]
+    y = Tensor(np.array([[3.0, 1.0, 2.0], [1.0, 2.0, 3.0]]))
+    check_gradient(lambda t: E.ops.Unique(t, axis=1) * E.asarray([[1.0], [5.0]], dtype="float64"), y)
+
+
 def test_empty_tensors():
     none = E.zeros((0, 3))
     assert E.sum(none).item() == 0
