@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from interchange.graph.core import Node
 
 
-
 def __getattr__(name: str) -> Op[Any]:
     found = TABLE.get(("", name))
     if found is not None:
