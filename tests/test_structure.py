@@ -43,6 +43,7 @@ LAYERS = {
     "importers": EAGER | {"eager.nn", "checker"},
     "frontends": EAGER | {"eager.nn", "checker", "importers"},
     "exporting": EAGER | {"eager.nn", "checker", "runtime", "parity", "importers", "frontends"},
+    "__main__": {"cli"},
     "cli": EAGER
     | {
         "eager.nn",

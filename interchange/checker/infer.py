@@ -197,8 +197,8 @@ class _Walk:
         given = {f: types[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in types}
         constants = {f: data[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in data}
         attributes = {a.name: a for a in function.proto.attribute_proto} | {a.name: a for a in proto.attribute}
-        parts = (*sorted(given.items()), *sorted(attributes.items()))
-        key = (function, tuple(sorted(constants)), *((n, p.SerializeToString(deterministic=True)) for n, p in parts))
+        parts = [(n, p) for side in (given, constants, attributes) for n, p in sorted(side.items())]
+        key = (function, len(given), len(constants), *((n, p.SerializeToString(deterministic=True)) for n, p in parts))
         if key not in self._calls:
             self._calls[key] = []
             inside = self.scope(function, {}, constants, given, depth + 1, attributes)
@@ -244,7 +244,7 @@ def _whole_model(ctx: Context) -> Types:
     """What onnx's inference over the whole model knows more: it follows shapes that are computed as data."""
     from onnx import shape_inference
 
-    if ctx.broken or len(ctx.main.nodes) > 20_000:
+    if ctx.broken or ctx.functions or len(ctx.main.nodes) > 20_000:  # it would write every call out
         return {}
     try:
         model = shape_inference.infer_shapes(ctx.model, data_prop=True)

@@ -43,6 +43,7 @@ class Runner:
         for name, array in self.inputs.items():
             self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
         self.outputs = {n: np.array(v) for n, v in self.outputs.items()}
+        self._buffers = (*self.inputs.values(), *self.outputs.values())  # the runtime writes to them: they must live
         for name, array in self.outputs.items():
             self._binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
 
