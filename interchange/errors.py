@@ -31,7 +31,7 @@ _OURS = (
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame that runs code which is not interchange's own; None when a command runs none of the user's."""
+    """The innermost frame that runs code which is not interchange's own; None where a command runs none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not frame.f_globals.get("__name__", "").startswith("interchange.cli."):
         if not frame.f_code.co_filename.startswith(_OURS):

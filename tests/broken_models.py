@@ -58,6 +58,7 @@ class Case:
     code: str
     mentions: str
     build: Callable[[Path], Any]
+    also: tuple[str, ...] = ()  # what is wrong with it besides
 
 
 CASES: list[Case] = []
@@ -87,6 +88,7 @@ one(
 )
 one("cycle", "IX508", "'one'", node("Add", ["x", "b"], ["a"], "one"), node("Add", ["a", "x"], ["b"], "two"),
     outputs=[value("b")])  # fmt: skip
+one("a node that needs its own output", "IX508", "'self'", node("Add", ["x", "y"], ["y"], "self"))
 one("a value made twice", "IX509", "'y'", node("Relu", ["x"], ["y"], "one"), node("Neg", ["x"], ["y"], "two"))
 one("duplicate node names", "IX510", "'same'", node("Relu", ["x"], ["h"], "same"), node("Neg", ["h"], ["y"], "same"))
 one("output never produced", "IX514", "'z'", node("Relu", ["x"], ["y"]), outputs=[value("y"), value("z")])
@@ -124,7 +126,7 @@ def _() -> Any:
 
 @case("negative size in an input type", "IX525", "'x'")
 def _() -> Any:
-    return relu(inputs=[value("x", F, [-5, 3])], outputs=[value("y", F, None)])
+    return relu(inputs=[value("x", F, [-5, 3])], outputs=[value("y", F, [-1, 3])])
 
 
 # -- data -------------------------------------------------------------------------------------------------------------

@@ -145,15 +145,9 @@ class Scope:
         used = {name for node in self.nodes for name in node.reads()} | {o for o in self.outputs if o}
         return used - self.names
 
-    def finds(self, name: str, before: int) -> bool:
-        """Whether a node with that number may read the name: it is made before, here or in a graph around."""
-        scope = self
-        while True:
-            if name in scope.given or any(i < before for i in scope.makers.get(name, ())):
-                return True
-            if scope.outer is None:
-                return False
-            scope, before = scope.outer, scope.holder
+    def sees(self, name: str) -> bool:
+        """Whether the name is defined here or in a graph around; not whether it is made in time."""
+        return name in self.names or (self.outer is not None and self.outer.sees(name))
 
     def place(self, value: str = "") -> Where:
         """The graph as a place."""

@@ -90,7 +90,6 @@ class _Walk:
             for name in node.proto.output:
                 if name:
                     types.pop(name, None)
-                    data.pop(name, None) if name not in outputs or name in outer_data else None
                     found = self._merge(scope, node, name, outputs.get(name), declared.get(name))
                     if found is not None:
                         types[name] = found
@@ -185,7 +184,6 @@ class _Walk:
                     fix=f"look at the shapes of both sides, and at: interchange schema {proto.op_type}",
                 ),
             )
-            self.ctx.broken.add(node)
             return None
 
     def _call(

@@ -32,8 +32,8 @@ def admissible(sizes: Sizes, dims: Bounds, guards: Sequence[Guard]) -> bool:
 def sample_sizes(dims: Bounds, guards: Sequence[Guard], count: int, example: Sizes | None = None) -> list[Sizes]:
     """Up to `count` assignments of the named sizes that satisfy the guards, the example's first.
 
-    Then the least sizes that are admissible (1 where it may be), then large primes, another for each name, so that no two
-    names have one size by accident; then mixtures.
+    Then the least sizes that are admissible (1 where it may be), then large primes, another for each name, so that no
+    two names have one size by accident; then mixtures.
     """
     names = list(dims)
     if not names:

@@ -102,17 +102,9 @@ def undefined(ctx: Context) -> Problems:
     for scope in ctx.scopes:
         for node in scope.nodes:
             for name in dict.fromkeys(n for n in node.proto.input if n):
-                if not scope.finds(name, node.index) and not _made_later(scope, name):
+                if not scope.sees(name):
                     ctx.broken.add(node)
                     yield _undefined(ctx, scope, name, node)
-
-
-def _made_later(scope: Scope | None, name: str) -> bool:
-    while scope is not None:
-        if name in scope.makers:
-            return True
-        scope = scope.outer
-    return False
 
 
 def _undefined(ctx: Context, scope: Scope, name: str, node: NodeRef | None) -> Problem:
@@ -315,12 +307,7 @@ def missing_output(ctx: Context) -> Problems:
 
 
 def _outer_name(scope: Scope, name: str) -> bool:
-    outer = scope.outer
-    while outer is not None:
-        if name in outer.names:
-            return True
-        outer = outer.outer
-    return False
+    return scope.outer is not None and scope.outer.sees(name)
 
 
 @rule("IX515", "error", "No outputs")
