@@ -206,6 +206,22 @@ def test_show_counts(cnn: str, capsys: Any) -> None:
     assert found["runs_in"] == ["onnxruntime 1.18 to 1.32 (by opset and IR version)"]
 
 
+def test_show_follows_sizes_that_are_computed(folder: Path, capsys: Any) -> None:
+    """[N, 3, 4] to [N, 12] by Shape, Gather and Concat, then a product with [12, 5]."""
+    nodes = [
+        node("Shape", ["x"], ["s"], "s"),
+        node("Gather", ["s", "zero"], ["n"], "g"),
+        node("Unsqueeze", ["n", "axes"], ["n1"], "u"),
+        node("Concat", ["n1", "rest"], ["shape"], "c", axis=0),
+        node("Reshape", ["x", "shape"], ["h"], "r"),
+        node("MatMul", ["h", "w"], ["y"], "m"),
+    ]
+    data = [const("zero", 0, np.int64), const("axes", [0], np.int64), const("rest", [12], np.int64)]
+    data.append(const("w", np.ones((12, 5))))
+    onnx.save(model(nodes, [value("x", F, ("N", 3, 4))], [value("y", F, None)], data), "computed.onnx")
+    assert Ran(capsys, "show", "computed.onnx", "--json").json["macs"]["total"] == "60*N"
+
+
 def test_show_for_a_reader(cnn: str, capsys: Any) -> None:
     ran = Ran(capsys, "show", cnn)
     assert ran.status == 0

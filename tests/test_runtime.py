@@ -123,6 +123,14 @@ def test_what_counts_as_an_array(given: Any) -> None:
     np.testing.assert_array_equal(loaded(add()).run(given, ONES)["z"], 2 * ONES)
 
 
+def test_arrays_are_made_contiguous() -> None:
+    """The runtime copies others itself, fifty times slower."""
+    m = loaded(add())
+    for _ in range(2):  # the first time, and when the shapes are known to be right
+        feeds = m._inputs.prepare((), {"x": np.asfortranarray(ONES), "w": ONES})
+        assert all(array.flags.c_contiguous for array in feeds.values())
+
+
 def test_arrays_are_not_copied_on_the_way_in() -> None:
     m = loaded(add())
     for _ in range(2):  # the first time, and when the shapes are known to be right

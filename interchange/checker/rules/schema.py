@@ -56,8 +56,9 @@ def custom_operator(ctx: Context) -> Problems:
 
 @rule("IX542", "error", "A deprecated operator")
 def deprecated(ctx: Context) -> Problems:
-    for node, schema in ctx.whole_nodes():
+    for node, schema in list(ctx.whole_nodes()):
         if schema.deprecated:
+            ctx.broken.add(node)
             yield Problem(
                 f"node {node.label}: {schema.name} is deprecated since opset {schema.since}",
                 node.where(),
@@ -71,9 +72,10 @@ def deprecated(ctx: Context) -> Problems:
 # -- attributes -------------------------------------------------------------------------------------------------------
 @rule("IX544", "error", "Unknown attribute")
 def unknown_attribute(ctx: Context) -> Problems:
-    for node, schema in ctx.whole_nodes():
+    for node, schema in list(ctx.whole_nodes()):
         for attribute in node.proto.attribute:
             if attribute.name not in schema.attributes:
+                ctx.broken.add(node)
                 near = get_close_matches(attribute.name, schema.attributes, 1)
                 as_input = attribute.name in [f.name for f in schema.inputs]
                 fix = f"did you mean {near[0]}?" if near else "take it out"
@@ -133,6 +135,7 @@ def attribute_value(ctx: Context) -> Problems:
             if item not in attribute.allowed:
                 texts = [a for a in attribute.allowed if isinstance(a, str)]
                 near = get_close_matches(str(item), texts, 1, cutoff=0.5)
+                ctx.broken.add(node)
                 yield Problem(
                     f"node {node.label}: {schema.title} does not know {proto.name}={item!r}",
                     node.where(),
@@ -148,6 +151,7 @@ def duplicate_attribute(ctx: Context) -> Problems:
     for node in ctx.nodes():
         names = [a.name for a in node.proto.attribute]
         for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+            ctx.broken.add(node)
             yield Problem(
                 f"node {node.label} has the attribute {name!r} {names.count(name)} times",
                 node.where(),
