@@ -99,6 +99,10 @@ def test_reassigning_changes_what_belongs() -> None:
     m.b = nn.Buffer(np.zeros(2))
     del m.b
     assert list(m.buffers()) == []
+    m.register_buffer("c", np.zeros(2), persistent=False)
+    m.c = None
+    m.c = nn.Buffer(np.zeros(2))
+    assert list(m.state_dict()) == ["c"]
     assert not hasattr(m, "b")
 
 
@@ -395,6 +399,9 @@ def test_initial_values() -> None:
     assert (nn.Linear(10, 10).weight.numpy() == a).all()
     q = init.orthogonal_(nn.Parameter(np.zeros((5, 3)))).numpy()
     np.testing.assert_allclose(q.T @ q, np.eye(3), atol=1e-12)
+    q = init.orthogonal_(nn.Parameter(np.zeros((8, 8))), generator=E.random.Generator(1)).numpy()
+    draws = E.random.normal((8, 8), dtype="float64", generator=E.random.Generator(1)).numpy()
+    assert (np.diag(q.T @ draws) > 0).all()  # one rotation for each draw: uniform over all of them
     t = init.trunc_normal_(nn.Parameter(np.zeros(20_000)), 1.0, 2.0, 0.0, 3.0).numpy()
     assert 0 <= t.min() < t.max() <= 3
     from statistics import NormalDist

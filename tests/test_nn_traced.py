@@ -153,6 +153,26 @@ def test_a_compiled_training_step_does_what_the_eager_one_does(name: str) -> Non
     assert nets[1]["norm.num_batches_tracked"].item() == 6
 
 
+def test_a_parameter_that_missed_steps_keeps_its_own_count_when_compiled() -> None:
+    found = []
+    for compiled in (False, True):
+        a, b = nn.Parameter(np.ones(2, np.float32)), nn.Parameter(np.ones(3, np.float32))
+        optimizer = optim.Adam([a, b], lr=0.1)
+
+        def step(both: bool) -> None:
+            optimizer.zero_grad()  # noqa: B023
+            (((a * 2).sum() + (b * 3).sum()) if both else (a * 2).sum()).backward()  # noqa: B023
+            optimizer.step()  # noqa: B023
+
+        run = E.compile(step) if compiled else step
+        for both in (False, False, True, False, True):
+            run(both)
+        found.append((a.tolist(), b.tolist(), float(optimizer.state[b]["missed"])))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5)
+    assert found[0][2] == found[1][2] == 3
+
+
 def test_train_and_eval_are_different_graphs() -> None:
     net = Net(E.random.Generator(1))
     run = E.compile(lambda x: net(x))

@@ -227,7 +227,22 @@ def test_schedules_by_hand() -> None:
     assert rates(lambda o: optim.CosineAnnealingLR(o, 2), 3) == [1, 0.5, 0]
     assert rates(lambda o: optim.LambdaLR(o, [lambda k: 1 - k / 4]), 3) == [1, 0.75, 0.5]
     assert rates(lambda o: optim.warmup(optim.StepLR(o, 1, 0.5), 2, 0.5), 5) == [0.5, 0.75, 1, 0.5, 0.25]
+    both = [
+        optim.LinearLR,
+        lambda o: optim.ExponentialLR(o, 0.5),
+    ]  # the second starts from the rate at the beginning too
+    chain = rates(lambda o: optim.SequentialLR(o, [make(o) for make in both], [5]), 8)
+    assert chain[5:] == [1, 0.5, 0.25]
     assert rates(lambda o: optim.OneCycleLR(o, 10.0, 5, cycle_momentum=False, anneal_strategy="linear"), 6)[-1] == 4e-5
+
+
+def test_a_plateau_waits_after_a_reduction() -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], 1.0)
+    schedule, found = optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, cooldown=2), []
+    for _ in range(6):
+        schedule.step(1.0)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert found == [1, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
 def test_a_schedule_continues_from_its_state() -> None:

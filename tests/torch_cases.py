@@ -87,6 +87,7 @@ POOLS: list[tuple[str, int, tuple[Any, ...], dict[str, Any]]] = [
     ("AdaptiveAvgPool", 2, ((1, 5),), {}),
     ("AdaptiveAvgPool", 3, ((2, 4, 3),), {}),
     ("AdaptiveMaxPool", 1, (4,), {}),
+    ("AdaptiveMaxPool", 1, (5,), {}),
     ("AdaptiveMaxPool", 2, (1,), {}),
     ("AdaptiveMaxPool", 2, ((3, 4),), {}),
     ("AdaptiveMaxPool", 2, ((4, 1),), {}),
@@ -235,7 +236,8 @@ def measure(row: Row, library: Any, tensor: Callable[[Any, bool], Any], array: C
         for name, leaf in [*((f"input {i}", x) for i, x in enumerate(leaves)), *parameters]:
             if leaf.grad is not None:
                 found[f"gradient of {name}"] = array(leaf.grad)
-    return found | {f"buffer {n}": array(b) for n, b in module.named_buffers() if n not in ("weight", "pos_weight")}
+    found |= {f"buffer {n}": array(b) for n, b in module.named_buffers() if n not in ("weight", "pos_weight")}
+    return found | {"output in evaluation": array(module.eval()(*leaves))}
 
 
 def steps(name: str, options: dict[str, Any], library: Any, parameter: Any, tensor: Any, array: Any) -> dict[str, Any]:
