@@ -3,6 +3,7 @@ somewhere."""
 
 import ast
 import re
+import textwrap
 from collections import Counter
 
 import documents
@@ -91,6 +92,13 @@ def test_the_blocks_of_a_guide_run_in_order(page):
     namespace = {"__name__": page.stem}
     for block in documents.blocks(page.read_text(encoding="utf-8")):
         documents.run(block, namespace, page.name)
+
+
+def test_the_operator_shown_is_the_one_in_the_code():
+    page = (documents.DOCS / "operators.md").read_text(encoding="utf-8")
+    shown = re.search(r"(?:^(?: {4}.*)?\n)+", page[page.index("    @op(") :], re.MULTILINE)
+    source = (documents.ROOT / "interchange" / "ops" / "arithmetic.py").read_text(encoding="utf-8")
+    assert textwrap.dedent(shown[0]).strip() in source
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}/{p.name}")
