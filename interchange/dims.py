@@ -237,7 +237,7 @@ def _is_dim(x: object) -> bool:
     return isinstance(x, (Dim, int)) or hasattr(x, "__index__")
 
 
-def _bounds(x: DimLike) -> tuple[float, float]:
+def bounds(x: DimLike) -> tuple[float, float]:
     """The least and the greatest value over all admissible sizes (interval arithmetic: never too narrow)."""
     if not isinstance(x, Dim):
         return x, x
@@ -254,7 +254,7 @@ def _bounds(x: DimLike) -> tuple[float, float]:
 
 
 def _call_bounds(call: _Call) -> tuple[float, float]:
-    (a, b), (c, d) = _bounds(call.a), _bounds(call.b)
+    (a, b), (c, d) = bounds(call.a), bounds(call.b)
     if call.op == "max":
         return max(a, c), max(b, d)
     if call.op == "min":
@@ -299,8 +299,8 @@ def _divmod(a: DimLike, b: DimLike) -> tuple[DimLike, DimLike]:
             return 1, 0
     if isinstance(remainder, int) and isinstance(b, int):
         return quotient + remainder // b, remainder % b
-    low, high = _bounds(remainder)
-    if low >= 0 and high < _bounds(b)[0]:
+    low, high = bounds(remainder)
+    if low >= 0 and high < bounds(b)[0]:
         return quotient, remainder
     as_dim = [x if isinstance(x, Dim) else _constant(x) for x in (remainder, b)]
     return (
@@ -328,7 +328,7 @@ def _without(monomial: _Monomial, factor: _Monomial) -> _Monomial | None:
 def _extreme(op: str, a: DimLike, b: DimLike) -> DimLike:
     if isinstance(a, int) and isinstance(b, int):
         return int(_OPS[op](a, b))
-    low, high = _bounds(a - b)
+    low, high = bounds(a - b)
     if low >= 0 or high <= 0:
         return a if (low >= 0) == (op == "max") else b
     pair = sorted((x if isinstance(x, Dim) else _constant(x) for x in (a, b)), key=str)
@@ -401,7 +401,7 @@ class Condition:
         """True or False when it is so for every admissible size, None when it depends."""
         if not isinstance(self.expr, Dim):
             return self.expr == 0 if self.op == "==" else self.expr >= 0
-        low, high = _bounds(self.expr)
+        low, high = bounds(self.expr)
         if self.op == ">=":
             return True if low >= 0 else False if high < 0 else None
         if low > 0 or high < 0:
@@ -409,8 +409,11 @@ class Condition:
         return True if low == high == 0 else None
 
     def at(self, sizes: Mapping[str, int]) -> bool:
-        """Whether it holds at these sizes."""
-        value = evaluate(self.expr, sizes)
+        """Whether it holds at these sizes; where it divides by 0 it does not."""
+        try:
+            value = evaluate(self.expr, sizes)
+        except ZeroDivisionError:
+            return False
         return value == 0 if self.op == "==" else value >= 0
 
     def __str__(self) -> str:

@@ -58,14 +58,8 @@ def export(
     from interchange import runtime, schemas
     from interchange.graph import files
 
-    if path is not None and Path(path).is_dir():
-        raise UsageError(
-            "IX804",
-            f"{os.fspath(path)!r} is a folder",
-            found="a folder",
-            expected="a file name such as model.onnx",
-            fix="add the file's name",
-        )
+    if path is not None:
+        _refuse_folder(path)
     aim = schemas.resolve(target, opset)
     captured = capture(
         model, inputs, dynamic=dynamic, opset=aim.opset, output_names=output_names, options=options or {}
@@ -73,14 +67,33 @@ def export(
     ir = captured.model
     ir.ir_version, ir.doc = aim.ir_version, doc or ir.doc
     clean(ir, captured, functions)
-    _describe(ir, captured, target)
+    _describe(ir, captured, target, output_names)
     ir.metadata.update(metadata or {})
     if verify:
         ir.metadata["interchange.evidence"] = json.dumps(_prove(ir, captured, sizes, tolerance).to_dict())
     if path is None:
-        return runtime.load(files.serialize(ir))
+        return runtime.load(files.serialize(ir), check=not verify)  # verifying has checked it
     files.save(ir, path)
-    return runtime.load(path)
+    return runtime.load(path, check=not verify)
+
+
+def _refuse_folder(path: Any) -> None:
+    """UsageError IX804 for a path that cannot be a file's; done first, since an export may take long."""
+    kind = None
+    if not isinstance(path, (str, os.PathLike)):
+        kind = f"a {type(path).__name__}"
+    elif "\0" in os.fspath(path):
+        kind = "a text with a NUL in it"
+    elif not os.fspath(path) or os.path.isdir(path):
+        kind = "a folder"
+    if kind is not None:
+        raise UsageError(
+            "IX804",
+            f"{path!r} is {kind}",
+            found=kind,
+            expected="a file name such as model.onnx",
+            fix="add the file's name" if kind == "a folder" else "give the path of a file",
+        )
 
 
 def clean(ir: ModelIR, captured: Captured, functions: bool | Sequence[type | str]) -> None:
@@ -119,11 +132,13 @@ def _wanted(functions: bool | Sequence[type | str], modules: Mapping[str, Any]) 
     return wanted
 
 
-def _describe(ir: ModelIR, captured: Captured, target: str | None) -> None:
+def _describe(ir: ModelIR, captured: Captured, target: str | None, output_names: Sequence[str] | None) -> None:
     import interchange
 
     ir.producer_name, ir.producer_version = "interchange", interchange.__version__
     source = {**captured.source, "opset": ir.opsets[""], "target": target}
+    if output_names is not None:
+        source["output_names"] = list(output_names)
     ir.metadata["interchange.source"] = json.dumps(source)
     ir.metadata["interchange.signature"] = json.dumps(captured.signature)
     if captured.dims:
@@ -198,7 +213,8 @@ def verify(
     loaded = path if isinstance(path, runtime.Model) else runtime.load(path)
     if inputs is None:
         inputs = arguments_of(loaded)
-    captured = capture(model, inputs, dynamic=None, opset=loaded.opsets[""], options=options or {})
+    names = json.loads(loaded.metadata.get("interchange.source", "{}")).get("output_names")
+    captured = capture(model, inputs, dynamic=None, opset=loaded.opsets[""], output_names=names, options=options or {})
     from interchange.parity import parity
 
     return parity(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from interchange import ops
-from interchange.eager import Parameter, Tensor, no_grad
+from interchange.eager import Parameter, Tensor, no_grad, optim
 from interchange.eager.compiling import compile
 from interchange.errors import TraceError
 
@@ -71,6 +71,95 @@ def test_gradients_of_variables_that_are_not_assigned_accumulate_as_usual():
     assert w.grad.tolist() == [5, 7]
     f(x)
     assert w.grad.tolist() == [10, 14]
+
+
+def test_gradients_from_before_are_neither_constants_nor_lost():
+    w = Parameter([2.0, 3.0])
+    optimiser = optim.SGD([w], lr=1.0)
+    x = Tensor([5.0, 7.0])
+
+    def backward(x):
+        (w * x).sum().backward()
+        return x * 1
+
+    backward(x)
+    accumulate = compile(backward)
+    accumulate(x)
+    accumulate(x)
+    assert w.grad.tolist() == [15, 21]
+
+    def update():
+        optimiser.step()
+
+    with pytest.raises(TraceError, match="IX211"):
+        compile(update)()
+    assert w.grad.tolist() == [15, 21]
+    w.grad = None
+
+    @compile
+    def step(x):
+        backward(x)
+        optimiser.step()
+        return x * 1
+
+    step(x)
+    assert w.tolist() == [-3, -4]
+    backward(x)
+    with pytest.raises(TraceError, match="IX211"):
+        step(x)
+
+
+def test_gradients_of_arguments_go_to_the_argument_of_the_call():
+    @compile
+    def f(x):
+        loss = (x * x).sum()
+        loss.backward()
+        return loss
+
+    a, b = Tensor([1.0, 2.0], requires_grad=True), Tensor([3.0, 4.0], requires_grad=True)
+    f(a)
+    f(b)
+    f(b)
+    assert (a.grad.tolist(), b.grad.tolist()) == ([2, 4], [12, 16])
+    with pytest.raises(TraceError, match="IX211"):
+        f(a * 2)
+
+
+def test_a_failed_trace_leaves_nothing_behind():
+    w = Parameter([2.0])
+
+    @compile
+    def f(x):
+        (w * x).sum().backward()
+        return float(x.sum())
+
+    with pytest.raises(TraceError, match="IX203"):
+        f(Tensor([1.0]))
+    assert w.grad is None
+
+
+def test_a_frozen_parameter_stays():
+    w = Parameter([2.0])
+    optimiser = optim.SGD([w], lr=1.0)
+
+    @compile
+    def step(x):
+        optimiser.zero_grad()
+        loss = (w * x).sum() + x.sum()
+        if loss.requires_grad:
+            loss.backward()
+        optimiser.step()
+        return loss
+
+    step(Tensor([1.0]))
+    w.requires_grad = False
+    step(Tensor([1.0]))
+    assert w.tolist() == [1]
+
+
+def test_an_argument_that_cannot_be_recognised_is_refused():
+    with pytest.raises(TraceError, match="IX212"):
+        compile(lambda x, tags: x)(Tensor([1.0]), {"a"})
 
 
 def test_a_choice_by_value_is_refused():

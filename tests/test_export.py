@@ -186,6 +186,32 @@ def test_auto_finds_what_can_vary():
     assert str(shapes[1][1]) not in ("3", str(shapes[0][0]))
 
 
+def test_auto_ends_with_what_the_example_does():
+    """Sizes that the code needs as numbers, that broadcast, or that share a name by accident become what they were."""
+
+    def sum_rows(x):
+        total = x[0]
+        for i in range(1, x.shape[0]):
+            total = total + x[i]
+        return total
+
+    x = np.ones((3, 2), "f4")
+    assert str(ix.export(sum_rows, {"x": x}, dynamic="auto").inputs["x"]) == "x: float32[3, x_1]"
+    assert str(ix.export(lambda x: x * float(x.shape[1]), (x,), dynamic="auto").inputs["x"]) == "x: float32[x_0, 2]"
+    added = ix.export(lambda x, y: x + y, (x[:1], x), dynamic="auto").inputs
+    assert [str(s) for s in added.values()] in (
+        ["x: float32[1, x_1]", "y: float32[y_0, x_1]"],
+        ["x: float32[1, y_1]", "y: float32[y_0, y_1]"],
+    )
+    mixed = ix.export(lambda x, y: x + y, {"x": "float32[rows, 2]", "y": x}, dynamic="auto")
+    assert str(mixed.inputs["y"]) == "y: float32[rows, 2]"
+    with pytest.raises(TraceError, match="IX201"):
+        ix.export(sum_rows, {"x": "float32[rows, 2]"}, dynamic="auto")
+    nested = {"a": {"b": np.ones(2, "f4")}, "a_b": np.ones(3, "f4")}
+    exported = ix.export(lambda a, a_b: (a["b"] * 2, a_b * 2), nested, dynamic="auto")
+    assert len({str(s.shape[0]) for s in exported.inputs.values()}) == 2
+
+
 def test_guards_travel_and_are_enforced():
     model = ix.export(lambda x: x.reshape(-1, 4).sum(1), {"x": "float32[n]"})
     assert [str(g.condition) for g in model.guards] == ["n%4 == 0"]
@@ -281,6 +307,8 @@ def test_nodes_say_where_they_come_from(tmp_path):
         (lambda x: x, {"x": "float32[2n]"}, "IX803"),
         (3, {"x": "float32[n]"}, "IX901"),
         (lambda x: x.reshape(x.shape[0] * 2), {"x": "float32[n]"}, "IX112"),
+        (lambda x: x, None, "IX207"),
+        (lambda x: x["a.b"], ({"a.b": "float32[n]", "a": {"b": "float32[n]"}},), "IX207"),
     ],
 )
 def test_wrong_use_is_explained(model, inputs, code):
@@ -289,6 +317,111 @@ def test_wrong_use_is_explained(model, inputs, code):
     assert caught.value.code == code
     assert caught.value.found
     assert caught.value.expected
+
+
+@pytest.mark.parametrize(
+    "dynamic",
+    ["batch", ["x"], {"x": "batch"}, {"x": {0: 4}}, {"x": {2: "n"}}, {"z": {0: "n"}}, {"x": {0: Dim("n", min=2)}}],
+)
+def test_what_dynamic_says_is_done_or_refused(dynamic):
+    """The last one: one name for two ranges."""
+    x = {"x": np.ones((4, 3), "f4"), "y": np.ones((4, 3), "f4")}
+    if isinstance(dynamic, dict) and "z" not in dynamic:
+        dynamic = {**dynamic, "y": {0: Dim("n", max=8)}}
+    with pytest.raises(TraceError) as caught:
+        ix.export(lambda x, y: x * y, x, dynamic=dynamic)
+    assert caught.value.code == "IX208"
+
+
+def test_arguments_of_every_kind_reach_the_model():
+    def model(a, /, b, *rest, scale, **more):
+        return a - b + 2 * rest[0] - 3 * rest[1] + scale * more["extra"]
+
+    arrays = [np.full(2, v, "f4") for v in (1, 2, 4, 8)]
+    with pytest.raises(TraceError, match="missing a required argument: 'scale'"):
+        ix.export(model, tuple(arrays))
+    exported = ix.export(lambda a, b, *rest: a - b + 2 * rest[0] - 3 * rest[1], tuple(arrays))
+    assert list(exported.inputs) == ["a", "b", "rest_0", "rest_1"]
+    assert exported.run(*arrays)["output"].tolist() == [-17, -17]
+    exported = ix.export(lambda a, b=2.0, *, scale, **more: a * b + scale * more["extra"], {
+        "a": arrays[0], "scale": arrays[1], "extra": arrays[2],
+    })  # fmt: skip
+    assert exported.run(*arrays[:3])["output"].tolist() == [10, 10]
+    assert ix.export(lambda: Tensor([1.0]) * 2).run()["output"].tolist() == [2]
+
+
+def test_keys_of_dicts_stay_what_they_are():
+    exported = ix.export(lambda levels: levels[0] + levels[1], ({0: np.ones(2, "f4"), 1: np.ones(2, "f4")},))
+    assert list(exported.inputs) == ["levels.0", "levels.1"]
+
+
+def test_names_are_never_changed_silently():
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = Parameter([1.0, 2.0])
+            self.count = Buffer(np.float32(0))
+
+        def forward(self, weight):
+            return weight * self.weight
+
+    with pytest.raises(TraceError, match="an input and a parameter are both called weight"):
+        ix.export(Scaled(), (np.ones(2, "f4"),))
+
+    class Counting(Scaled):
+        def forward(self, x):
+            self.count.assign(self.count + 1)
+            return {"count.next": x * self.weight}
+
+    exported = ix.export(Counting(), (np.ones(2, "f4"),))
+    assert exported.run(np.ones(2, "f4"))["count.next"].tolist() == [1, 2]
+    assert exported.state == {"count": "count.next_1"}
+
+
+@pytest.mark.parametrize("names", ["y", [""], [3], ["a", "b"]])
+def test_output_names_are_a_list_of_names(names):
+    with pytest.raises(TraceError, match="IX209"):
+        ix.export(lambda x: x * 2, {"x": "float32[n]"}, output_names=names)
+
+
+def test_an_export_with_named_outputs_is_verified_again(tmp_path):
+    ix.export(lambda x: x * 2, {"x": "float32[n]"}, tmp_path / "m.onnx", output_names=["twice"])
+    assert ix.verify(tmp_path / "m.onnx", lambda x: x * 2).ok
+
+
+@pytest.mark.parametrize("path", ["", "a\0b.onnx", 5])
+def test_a_path_is_refused_before_the_work(path):
+    with pytest.raises(UsageError, match="IX804"):
+        ix.export(None, path=path)
+
+
+def test_gradients_are_as_they_were_after_an_export():
+    net = nn.Linear(2, 1)
+    x = np.ones((3, 2), "f4")
+    net(Tensor(x)).sum().backward()
+    before = net.weight.grad
+
+    def slope(x):
+        net.zero_grad()
+        (net(x) ** 2).sum().backward()
+        return net.weight.grad
+
+    exported = ix.export(slope, {"x": x})
+    assert net.weight.grad is before
+    np.testing.assert_allclose(exported.run(x=x)["output"], slope(Tensor(x)).numpy(), rtol=1e-5)
+
+    def fails(x):
+        net.zero_grad()
+        loss = net(x).sum()
+        loss.backward()
+        return float(loss)
+
+    kept = net.weight.grad
+    with pytest.raises(TraceError, match="IX203"):
+        ix.export(fails, {"x": x})
+    assert net.weight.grad is kept
+    with pytest.raises(TraceError, match="IX211"):  # it would be added to, as a constant
+        ix.export(lambda x: (net(x).sum().backward(), net.weight.grad)[1], {"x": x})
 
 
 def test_a_foreign_library_without_a_frontend_is_named():

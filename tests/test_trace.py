@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from interchange import ops
-from interchange.dims import Dim
+from interchange.dims import Dim, evaluate
 from interchange.eager import Buffer, Parameter, Tensor, grad, vjp
 from interchange.eager.trace import Trace
 from interchange.errors import InterchangeError, OperatorError, TraceError
@@ -104,6 +104,41 @@ def test_what_an_operator_requires_becomes_a_guard():
     assert trace.guards[0].where.startswith("test_trace.py:")
     with pytest.raises(InterchangeError):
         traced(lambda x: x.reshape(-1, 4), "float32[4*n + 1]")
+
+
+@pytest.mark.parametrize(
+    ("model", "guards"),
+    [
+        (lambda x: x[: x.shape[0] - 3], ["n >= 3"]),
+        (lambda x: x[x.shape[0] - 3 :], ["n >= 3"]),
+        (lambda x: x[(x.shape[0] - 5) // 2 :], None),
+        (lambda x: x[-x.shape[0] // 2 :], []),
+        (lambda x: x[x.shape[0] - 2 :: -1], ["n >= 2"]),
+        (lambda x: x.reshape(x.shape[0] // 2, -1), ["n//2 >= 1", "n%(n//2) == 0"]),
+        (lambda x: x * (x.shape[0] // (x.shape[0] - 4)), ["n >= 5"]),
+        (lambda x: x * (x.shape[0] // -2), []),
+        (lambda x: x * ops.Div(ops.Shape(x) - 6, 4)[0].astype("float32"), []),
+        (lambda x: x * ops.Mod(ops.Shape(x) - 6, 4, fmod=1)[0].astype("float32"), []),
+    ],
+)
+def test_sizes_that_can_be_negative_or_zero(model, guards):
+    """Either a graph is right at a size, in the shape it declares and in the numbers, or a guard excludes the size."""
+    trace, (out,) = traced(model, "float32[n]")
+    assert guards is None or [str(g.condition) for g in trace.guards] == guards
+    right = 0
+    for n in range(1, 12):
+        x = np.arange(n, dtype=np.float32)
+        if all(g.condition.at({"n": n}) for g in trace.guards):
+            right += 1
+            (found,) = run(trace, x)
+            np.testing.assert_array_equal(found, model(Tensor(x)).numpy(), err_msg=f"n={n}")
+            assert found.shape == tuple(evaluate(d, {"n": n}) for d in out.shape)
+    assert right >= 2
+
+
+def test_a_size_of_the_data_is_no_size_of_the_user():
+    _, (out,) = traced(lambda x: ops.NonZero(x), "float32[nonzero]")
+    assert str(out.shape[1]) == "nonzero_1"
 
 
 def test_a_traced_tensor_may_not_outlive_its_trace():

@@ -13,10 +13,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from interchange.dtypes import Array
 from interchange.eager import pytree
-from interchange.eager.tensor import Leaf, Tensor, Variable, mode, to_array, wrap
-from interchange.eager.trace import Trace, active_trace
+from interchange.eager.tensor import Edge, Leaf, Tensor, mode, to_array, wrap
+from interchange.eager.trace import Trace, active_trace, earlier_gradient
 from interchange.eager.traced import Traced
 from interchange.errors import TraceError, user_line
 from interchange.graph.core import Value
@@ -57,21 +56,21 @@ class Compiled(Generic[P, R]):
         if active_trace() is not None:  # within another trace it is simply the function
             return self._function(*args, **kwargs)
         leaves, tree = pytree.flatten((args, kwargs))
-        arrays: list[Array] = []
+        fed: list[Tensor] = []
         key: list[Any] = [tree, mode.grad]
-        for _, leaf in leaves:
+        for path, leaf in leaves:
             if _is_static(leaf):
-                key.append((type(leaf), leaf))
+                key.append((type(leaf), _hashable(path, leaf)))
             else:
-                array = leaf._data if isinstance(leaf, Tensor) else _as_array(leaf)
-                arrays.append(array)
-                key.append((array.dtype, array.shape))
+                tensor = leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf))
+                fed.append(tensor)
+                key.append((tensor.dtype, tensor.shape, type(tensor._edge)))
         found = self._steps.setdefault(tuple(key), [])
         step = next((s for s in found if s.still_valid()), None)
         if step is None:
             step = self._trace(leaves, tree)
             found.append(step)
-        return step(arrays)  # type: ignore[no-any-return]
+        return step(fed)  # type: ignore[no-any-return]
 
     def _trace(self, leaves: list[tuple[pytree.Path, Any]], tree: pytree.Tree) -> _Step:
         self.compilations += 1
@@ -86,18 +85,21 @@ class Compiled(Generic[P, R]):
             )
         with Trace(self._opset, specialise=True) as trace:
             fed = []
+            inputs: list[Traced] = []
             for path, leaf in leaves:
                 if _is_static(leaf):
                     fed.append(leaf)
-                else:
-                    array = leaf._data if isinstance(leaf, Tensor) else _as_array(leaf)
-                    traced = trace.input(".".join(path), array.dtype, array.shape)
-                    if isinstance(leaf, Tensor):
-                        traced._edge = leaf._edge
-                    fed.append(traced)
+                    continue
+                array = to_array(leaf)
+                traced = trace.input(".".join(path), array.dtype, array.shape)
+                if isinstance(leaf, Tensor) and leaf.requires_grad:
+                    traced._edge = Leaf()  # stands for that of the tensor which is given at each call
+                inputs.append(traced)
+                fed.append(traced)
+            edges = [t._edge for t in inputs]
             args, kwargs = pytree.unflatten(tree, iter(fed))
             result = self._function(*args, **kwargs)
-            return _Step(trace, result, self._threads)
+            return _Step(trace, edges, result, self._threads)
 
 
 def _is_static(leaf: Any) -> bool:
@@ -105,20 +107,37 @@ def _is_static(leaf: Any) -> bool:
     return isinstance(leaf, (bool, int, str)) or not (isinstance(leaf, (Tensor, float)) or hasattr(leaf, "__array__"))
 
 
-def _as_array(leaf: Any) -> Array:
-    return to_array(leaf)
+def _hashable(path: pytree.Path, leaf: Any) -> Any:
+    """A constant of the trace as part of a key. Raises TraceError IX212 where it cannot be recognised again."""
+    try:
+        hash(leaf)
+    except TypeError:
+        raise TraceError(
+            "IX212",
+            f"the argument {'.'.join(path[1:])} is neither a tensor nor a constant",
+            where=user_line(),
+            found=f"a {type(leaf).__name__}, which may change without being seen",
+            expected="tensors, arrays, numbers, strings and other immutable objects, nested in lists, tuples and dicts",
+            fix="pass a tuple, or what is in it",
+        ) from None
+    return leaf
 
 
 class _Step:
     """One graph in a session, and the variables that it reads and writes."""
 
-    def __init__(self, trace: Trace, result: Any, threads: int | None) -> None:
+    def __init__(self, trace: Trace, edges: list[Edge], result: Any, threads: int | None) -> None:
         leaves, self.tree = pytree.flatten(result)
         arguments = [v.name for v in trace.graph.inputs]
         read = list(trace.variables.values())
-        gradients = _gradients(read, trace)
         self.modules = trace.modules
+        self.trained = [(v, v.requires_grad) for v in read]
         written = [trace.variables[k] for k in trace.written]
+        self.position = {e: i for i, e in enumerate(edges) if e is not None}  # of an input's leaf among the arguments
+        consumed = {v._edge for v in written}
+        gradients = {f: g for f, g in trace.gradients.items() if g is not None and f not in consumed}
+        self.relied = tuple(trace.relied)
+        self.forgotten = tuple(trace.replaced)
         wanted = [leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf)) for _, leaf in leaves]
         values = [self._output(trace, t) for t in (*wanted, *trace.written.values(), *gradients.values())]
         trace.graph.outputs = values
@@ -147,34 +166,45 @@ class _Step:
             trace.graph.inputs.append(value)
 
     def still_valid(self) -> bool:
-        """Whether the modules it went through are in the mode (train, eval) they were traced in."""
-        return all(m.training == training for m, training in self.modules)
+        """Whether modules are in the mode (train, eval) they were traced in, and the same variables are trained."""
+        return all(m.training == training for m, training in self.modules) and all(
+            (v._edge is not None) == trained for v, trained in self.trained
+        )
 
-    def __call__(self, arrays: list[Array]) -> Any:
-        feeds = {n: a for n, a in zip(self.feeds, arrays, strict=True) if n is not None}
+    def _leaf(self, leaf: Leaf, given: list[Tensor]) -> Leaf:
+        """The leaf itself, or that of the argument it stands for."""
+        at = self.position.get(leaf)
+        if at is None:
+            return leaf
+        edge = given[at]._edge
+        if not isinstance(edge, Leaf):
+            raise TraceError(
+                "IX211",
+                "backward() in a compiled function reaches a tensor that was computed outside of it",
+                where=user_line(),
+                found=f"argument {at}, the result of operations",
+                expected="arguments without a history",
+                fix="pass it with .detach(), or compute it inside the function",
+            )
+        return edge
+
+    def __call__(self, given: list[Tensor]) -> Any:
+        if any(self._leaf(leaf, given).grad is not None for leaf in self.relied):
+            raise earlier_gradient()
+        targets = [self._leaf(leaf, given) for leaf in self.gradients]
+        feeds = {n: t._data for n, t in zip(self.feeds, given, strict=True) if n is not None}
         for name, variable in self.read:
             feeds[name] = variable._data
         found = self.session.run(self.outputs, feeds)
         n, m = self.results, self.results + len(self.written)
         for variable, data in zip(self.written, found[n:m], strict=True):
             variable._data = data
-        for leaf, data in zip(self.gradients, found[m:], strict=True):
+        for leaf in self.forgotten:
+            self._leaf(leaf, given).grad = None
+        for leaf, data in zip(targets, found[m:], strict=True):
             grad = wrap(data)
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
         return pytree.unflatten(self.tree, iter([wrap(a) for a in found[:n]]))
-
-
-def _gradients(read: list[Variable], trace: Trace) -> dict[Leaf, Tensor]:
-    """Take the traced gradients out of the variables; those of variables that are not assigned become outputs."""
-    left: dict[Leaf, Tensor] = {}
-    for variable in read:
-        leaf = variable._edge
-        if not isinstance(leaf, Leaf) or not isinstance(leaf.grad, Traced):
-            continue
-        if id(variable) not in trace.written:
-            left[leaf] = leaf.grad
-        leaf.grad = None
-    return left
 
 
 def _session(trace: Trace, threads: int | None) -> Any:

@@ -16,7 +16,7 @@ class Tree:
     """The structure of a nested value. kind: leaf, none, dict, list, tuple, namedtuple or dataclass."""
 
     kind: str
-    keys: tuple[str, ...] = ()
+    keys: tuple[Any, ...] = ()  # of a dict as they are, of the others as texts
     children: tuple[Tree, ...] = ()
     type: Any = dataclasses.field(default=None, compare=False)
     value: Any = None  # of a leaf that is not a tensor: the Python constant
@@ -29,7 +29,7 @@ class Tree:
             return {"constant": self.value}
         entry: dict[str, Any] = {
             "kind": self.kind,
-            "keys": list(self.keys),
+            "keys": [k if isinstance(k, (str, int)) else str(k) for k in self.keys],
             "items": [c.to_json() for c in self.children],
         }
         if self.type is not None:
@@ -47,12 +47,12 @@ class Tree:
         return Tree(kind, tuple(data["keys"]), tuple(Tree.from_json(c) for c in data["items"]))
 
 
-def _open(x: Any) -> Tree | tuple[str, list[tuple[str, Any]], Any]:
+def _open(x: Any) -> Tree | tuple[str, list[tuple[Any, Any]], Any]:
     """One level: a leaf's tree, or (kind, [(key, child)], type)."""
     if x is None:
         return Tree("none")
     if isinstance(x, Mapping):
-        return "dict", [(str(k), v) for k, v in x.items()], None
+        return "dict", list(x.items()), None
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return "namedtuple", list(zip(x._fields, x, strict=True)), type(x)
     if isinstance(x, (list, tuple)):
@@ -71,7 +71,7 @@ def flatten(x: Any, path: Path = ()) -> tuple[list[tuple[Path, Any]], Tree]:
     leaves: list[tuple[Path, Any]] = []
     children = []
     for key, value in items:
-        below, tree = flatten(value, (*path, key))
+        below, tree = flatten(value, (*path, str(key)))
         leaves += below
         children.append(tree)
     return leaves, Tree(kind, tuple(k for k, _ in items), tuple(children), type_)

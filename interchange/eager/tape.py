@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interchange.dtypes import name_of
-from interchange.eager.tensor import Edge, Leaf, Tensor, enable_grad, mode, no_grad, shape_text, wrap
+from interchange.eager.tensor import Edge, Leaf, Tensor, current_trace, enable_grad, mode, no_grad, shape_text, wrap
 from interchange.errors import OperatorError, user_line
 
 if TYPE_CHECKING:
@@ -49,11 +49,15 @@ def backward(
     leaves: dict[Leaf, Tensor] = {}
     with enable_grad() if create_graph else no_grad():
         _walk(root._edge, seed(root, gradient), leaves, retain_graph or create_graph)
+        trace = current_trace()
         for leaf, grad in leaves.items():
-            for hook in leaf.hooks:
+            for hook in tuple(leaf.hooks):
                 replaced = hook(grad)
                 grad = grad if replaced is None else replaced
-            leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+            if trace:
+                trace.add_gradient(leaf, grad)
+            else:
+                leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
 
 def seed(root: Tensor, gradient: Tensor | None) -> Tensor:

@@ -41,10 +41,26 @@ mode = _Mode()
 class _Traces:
     """How many traces are going on, in all threads: while it is 0, dispatch need not look for traced tensors."""
 
-    count = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def add(self, change: int) -> None:
+        """One more, or one less; a count that two threads spoilt would let a trace take a variable for a constant."""
+        with self._lock:
+            self.count += change
 
 
 traces = _Traces()
+
+
+def current_trace() -> Any:
+    """The trace that is going on in this thread, or None."""
+    if not traces.count:
+        return None
+    from interchange.eager.trace import active_trace
+
+    return active_trace()
 
 
 class no_grad:  # noqa: N801  as everybody calls it
@@ -158,7 +174,10 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` accumulated here, or None. Leaves only."""
-        return self._edge.grad if isinstance(self._edge, Leaf) else None
+        if not isinstance(self._edge, Leaf):
+            return None
+        trace = current_trace()
+        return trace.gradient(self._edge) if trace else self._edge.grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -171,7 +190,11 @@ class Tensor:
                 expected="a Parameter, or Tensor(..., requires_grad=True)",
                 fix="set requires_grad first",
             )
-        self._edge.grad = value
+        trace = current_trace()
+        if trace:
+            trace.set_gradient(self._edge, value)
+        else:
+            self._edge.grad = value
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
         """Call `hook(grad)` when the gradient of this leaf is complete; what it returns, if not None, replaces it.
@@ -413,9 +436,7 @@ class Variable(Tensor):
 
         Raises OperatorError IX104 for another shape or dtype.
         """
-        from interchange.eager.trace import active_trace
-
-        trace = active_trace()
+        trace = current_trace()
         new = value if isinstance(value, Tensor) else wrap(to_array(value, self.dtype))
         before = trace.read(self) if trace else self
         if new.dtype != self.dtype or not _equal_shapes(new.shape, before.shape):

@@ -15,9 +15,22 @@ from typing import Any
 import numpy as np
 
 from interchange import schemas
-from interchange.dims import Condition, Dim, DimLike, Guard, Shape, _Symbol, deciders, hint, undecidable
+from interchange.dims import (
+    Condition,
+    Dim,
+    DimLike,
+    Guard,
+    Shape,
+    _Symbol,
+    bounds,
+    deciders,
+    hint,
+    require,
+    symbols,
+    undecidable,
+)
 from interchange.dtypes import INTEGERS, Array, DType
-from interchange.eager.tensor import Parameter, Tensor, Variable, mode, no_grad, traces, wrap
+from interchange.eager.tensor import Leaf, Parameter, Tensor, Variable, mode, no_grad, traces, wrap
 from interchange.eager.traced import Symbolic, Traced
 from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
@@ -83,6 +96,9 @@ class Trace:
         self.guards: list[Guard] = []
         self.variables: dict[int, Variable] = {}
         self.written: dict[int, Tensor] = {}
+        self.gradients: dict[Leaf, Tensor | None] = {}  # of leaves, as they are in the trace; the leaves keep theirs
+        self.replaced: set[Leaf] = set()  # those whose gradient was set, so that an earlier one counts no more
+        self.relied: set[Leaf] = set()  # those whose gradient was read, where an earlier one would have counted
         self.scope: list[str] = []
         self.paths: dict[int, str] = {}  # id of a module -> its dotted path from the root
         self.modules: list[tuple[Any, bool]] = []  # those called, with their mode
@@ -95,17 +111,18 @@ class Trace:
         self._sources: dict[str, tuple[Traced, int]] = {}
         self._sizes: dict[str, Tensor] = {}
         self._schemas: dict[tuple[str, str], tuple[schemas.OpSchema, Any] | None] = {}
-        self._used: set[str] = set()
+        self._used: set[str] = set()  # names of values
+        self._dims: set[str] = set()  # names of sizes
         self._count = 0
 
     def __enter__(self) -> Trace:
         _active.stack.append(self)
         deciders.stack.append(self)
-        traces.count += 1
+        traces.add(1)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        traces.count -= 1
+        traces.add(-1)
         deciders.stack.pop()
         _active.stack.pop()
 
@@ -138,7 +155,12 @@ class Trace:
 
     def fresh_dim(self, name: str) -> Dim:
         """A new size that only the data decides (how many elements are not zero): at least 0."""
-        return Dim(self._unique(name), min=0)
+        unique, k = name, 0
+        while unique in self._dims:
+            k += 1
+            unique = f"{name}_{k}"
+        self._dims.add(unique)
+        return Dim(unique, min=0)
 
     def sizes(self, dims: Sequence[DimLike] | DimLike) -> Tensor:
         """Sizes as an int64 tensor of the graph: shape [n], or [] for a single one."""
@@ -178,7 +200,11 @@ class Trace:
                 elif c != 1:
                     term = Mul(term, wrap(np.array([c], np.int64)))
                 total = term if total is None else Add(total, term)
-            self._sizes[key] = wrap(np.array([0], np.int64)) if total is None else total  # a 0 inside max(0, ...)
+            if total is None:  # a 0 inside max(0, ...)
+                total = wrap(np.array([0], np.int64))
+            elif isinstance(total, Traced):
+                total._symbolic.known = _sizes_array([dim])
+            self._sizes[key] = total
         return self._sizes[key]
 
     def _symbol(self, symbol: _Symbol) -> Tensor:
@@ -197,12 +223,13 @@ class Trace:
         return ShapeOf(source, start=axis, end=axis + 1)
 
     def _call(self, op: str, a: DimLike, b: DimLike) -> Tensor:
-        from interchange.dims import _bounds
         from interchange.ops.arithmetic import Div, Max, Min, Mod, Sub
 
+        if op in ("//", "%") and bounds(b)[0] <= 0 <= bounds(b)[1]:  # dividing by 0 ends the runtime's process
+            require(Condition(b - 1, ">="), f"the divisor {b} is not 0")
         left, right = self._size(a), self._size(b)
-        if op == "//":  # ONNX divides towards zero: the same, unless the dividend can be negative
-            if _bounds(a)[0] < 0:
+        if op == "//":  # ONNX divides towards zero: the same, unless one side can be negative
+            if min(bounds(a)[0], bounds(b)[0]) < 0:
                 left = Sub(left, Mod(left, right))
             result = Div(left, right)
         else:
@@ -212,8 +239,9 @@ class Trace:
     # -- inputs, constants, variables ----------------------------------------------------------------------------------
     def input(self, name: str, dtype: DType, shape: Shape) -> Traced:
         """A new input of the graph. Its dims that are plain names become readable sizes."""
-        value = Value(self._unique(name), dtype, _plain(shape))
+        value = Value(self.unique(name), dtype, _plain(shape))
         self.graph.inputs.append(value)
+        self._dims.update(symbols(shape))
         traced = Symbolic(self, value, dtype, shape).traced()
         self._learn(traced)
         return traced
@@ -243,7 +271,7 @@ class Trace:
         found = self._constants.get(key)
         if found is None:
             self._keep.append(data)
-            found = self._constants[key] = self._constant(self._unique("constant"), data, data)
+            found = self._constants[key] = self._constant(self.unique("constant"), data, data)
             found._symbolic.value.metadata["interchange.kind"] = "constant"
         return found if x._edge is None else found._symbolic.traced(x._edge)
 
@@ -257,7 +285,7 @@ class Trace:
         key = id(variable)
         if key not in self._current:
             self.variables[key] = variable
-            name = self._unique(self._names.get(key) or variable.name or "variable")
+            name = self.unique(self._names.get(key) or variable.name or "variable")
             self._current[key] = first = self._constant(name, variable._data, None)
             self._initial[key] = value = first._symbolic.value
             value.metadata["interchange.kind"] = _kind(variable)
@@ -271,10 +299,10 @@ class Trace:
     def rename(self, value: Value, name: str) -> None:
         """Give a value the name that the user chose; an automatic name in its way makes room."""
         for other in (v for n in self.graph.nodes for v in n.outputs if v.name == name and v is not value):
-            other.name = self._unique(name)
+            other.name = self.unique(name)
         constant = self.graph.initializers.pop(name, None)
         if constant is not None:
-            constant.name = self._unique(name)
+            constant.name = self.unique(name)
             self.graph.initializers[constant.name] = constant
         value.name = name
         self._used.add(name)
@@ -284,7 +312,28 @@ class Trace:
         self.read(variable)
         self._current[id(variable)] = self.written[id(variable)] = value.detach()
 
-    def _unique(self, name: str) -> str:
+    # -- gradients -----------------------------------------------------------------------------------------------------
+    def gradient(self, leaf: Leaf) -> Tensor | None:
+        """The gradient of a leaf, of backward passes in this trace. TraceError IX211 if there is an earlier one."""
+        if leaf not in self.replaced:
+            self.relied.add(leaf)
+            if leaf.grad is not None:
+                raise earlier_gradient()
+        return self.gradients.get(leaf)
+
+    def set_gradient(self, leaf: Leaf, value: Tensor | None) -> None:
+        """Replace the gradient of a leaf."""
+        self.replaced.add(leaf)
+        self.gradients[leaf] = value
+
+    def add_gradient(self, leaf: Leaf, value: Tensor) -> None:
+        """Add to the gradient of a leaf."""
+        before = self.gradients.get(leaf)
+        self.gradients[leaf] = value if before is None else before + value
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+    def unique(self, name: str) -> str:
+        """`name`, or with a number behind it if something of the graph has it already."""
         unique, k = name, 0
         while unique in self._used:
             k += 1
@@ -347,7 +396,7 @@ class Trace:
     def _name(self, op: str) -> str:
         self._count += 1
         prefix = f"{self.scope[-1]}." if self.scope and self.scope[-1] else ""
-        return self._unique(f"{prefix}{op}_{self._count}")
+        return self.unique(f"{prefix}{op}_{self._count}")
 
     def _origin(self) -> dict[str, str]:
         if self.origin is not None:
@@ -434,6 +483,18 @@ class Trace:
         """The graph as a model without metadata."""
         opsets = {d: self.opset if d == "" else schemas.latest_opset(d) for d in sorted(self.domains)}
         return ModelIR(self.graph, opsets=opsets)
+
+
+def earlier_gradient() -> TraceError:
+    """The error for a gradient that a graph would have to hold as a constant."""
+    return TraceError(
+        "IX211",
+        "a gradient from before the traced function is used in it",
+        where=user_line(),
+        found="a parameter whose .grad was already set",
+        expected="gradients that the function itself computes",
+        fix="call zero_grad() before the backward pass, inside the function or before it is traced",
+    )
 
 
 def _kind(variable: Variable) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from interchange.dims import Dim, DimLike, Shape, Spec, hints, parse_spec, symbols
+from interchange.dims import Dim, DimLike, Shape, Spec, hint, hints, parse_spec, symbols
 from interchange.dtypes import Array
 from interchange.eager import nn, pytree
 from interchange.eager.tensor import Tensor, to_array, wrap
@@ -39,16 +41,28 @@ def capture_eager(
     arguments = bind_arguments(model, inputs)
     leaves, tree = pytree.flatten(arguments)
     given = {".".join(path): leaf for path, leaf in leaves}
+    if len(given) != len(leaves):
+        twice = Counter(".".join(path) for path, _ in leaves).most_common(1)[0][0]
+        raise TraceError(
+            "IX207",
+            f"two inputs have one name, {twice}",
+            found=", ".join(".".join(path) for path, _ in leaves),
+            expected="different names, which are made of keys joined by dots",
+            fix="rename a key",
+        )
     specs, constants = _specs(given, dynamic)
     request = _Request(model, arguments, tree, given, constants, opset, output_names, specialise)
     merged: dict[str, DimLike] = {}
+    refine = dynamic == "auto"
     while True:
         try:
-            found = _trace(request, specs, refine=dynamic == "auto")
+            found = _trace(request, specs, refine)
             break
-        except RefineError as refine:  # dynamic="auto": two sizes must agree, so there is one free size less
-            _merge(merged, refine.pair)
-            specs = {n: Spec(n, s.dtype, tuple(_replaced(d, merged) for d in s.shape)) for n, s in specs.items()}
+        except RefineError as error:  # dynamic="auto": two sizes must agree, so there is one free size less
+            _merge(merged, *error.pair)
+            fewer = {n: Spec(n, s.dtype, tuple(_replaced(d, merged) for d in s.shape)) for n, s in specs.items()}
+            refine = str(fewer) != str(specs)  # sizes that the user named stay: then the trace says what is wrong
+            specs = fewer
     if imported is not None:
         found.model.graph.name, found.model.doc = imported.name, imported.doc
         found.model.metadata.update(imported.metadata)
@@ -69,8 +83,8 @@ def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
     try:
         if isinstance(inputs, Mapping):
             bound = signature.bind(**inputs)
-        elif isinstance(inputs, (tuple, list)):
-            bound = signature.bind(*inputs)
+        elif isinstance(inputs, (tuple, list)) or inputs is None:
+            bound = signature.bind(*inputs or ())
         else:
             bound = signature.bind(inputs)
     except TypeError as error:
@@ -97,7 +111,8 @@ def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
 def _described(inputs: Any) -> str:
     if isinstance(inputs, Mapping):
         return ", ".join(inputs) or "no inputs"
-    return f"{len(inputs) if isinstance(inputs, (tuple, list)) else 1} inputs in call order"
+    count = 0 if inputs is None else len(inputs) if isinstance(inputs, (tuple, list)) else 1
+    return f"{count or 'no'} input{'' if count == 1 else 's'} in call order"
 
 
 def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -105,11 +120,13 @@ def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     positional: list[Any] = []
     keywords = dict(arguments)
     for name, p in _signature(model).parameters.items():
-        if p.kind is p.POSITIONAL_ONLY and name in keywords:
+        if p.kind is p.VAR_POSITIONAL:
+            given = itertools.takewhile(keywords.__contains__, (f"{name}_{i}" for i in itertools.count()))
+            positional += [keywords.pop(key) for key in given]
+        elif p.kind is p.KEYWORD_ONLY or name not in keywords:  # what follows one left out goes by name
+            break
+        else:
             positional.append(keywords.pop(name))
-        elif p.kind is p.VAR_POSITIONAL:
-            while f"{name}_{len(positional)}" in keywords:
-                positional.append(keywords.pop(f"{name}_{len(positional)}"))
     return model(*positional, **keywords)
 
 
@@ -121,6 +138,8 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
     known: dict[str, Dim] = {}
     specs: dict[str, Spec] = {}
     constants: dict[str, Any] = {}
+    if not (dynamic is None or dynamic == "auto" or isinstance(dynamic, Mapping)):
+        raise _not_dynamic(dynamic)
     wanted = dict(dynamic) if isinstance(dynamic, Mapping) else {}
     for name, leaf in given.items():
         if isinstance(leaf, str) and "[" in leaf:
@@ -147,13 +166,43 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
             expected=", ".join(specs) or "an input",
             fix="name the dimension in the shape string itself" if static else "use the names of the inputs",
         )
+    _check_ranges(specs)
     return specs, constants
+
+
+def _not_dynamic(found: Any) -> TraceError:
+    return TraceError(
+        "IX208",
+        "dynamic does not say which dimensions vary",
+        found=repr(found),
+        expected='{"x": {0: "batch"}}, by input and axis, or "auto"',
+        fix="name the input, the axis and the dimension",
+    )
+
+
+def _check_ranges(specs: Mapping[str, Spec]) -> None:
+    """A name is one size, so it has one range."""
+    ranges: dict[str, tuple[int, int | None]] = {}
+    for spec in specs.values():
+        for d in spec.shape:
+            for name, found in symbols(d).items():
+                if ranges.setdefault(name, found) != found:
+                    raise TraceError(
+                        "IX208",
+                        f"the dimension {name} has two ranges",
+                        where=spec.name,
+                        found=" and ".join(f"min={low}, max={high}" for low, high in (ranges[name], found)),
+                        expected="one range for one name",
+                        fix=f"use the same Dim({name!r}, ...) for each, or two names",
+                    )
 
 
 def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dict[str, Dim]) -> Shape:
     """The shape of an example array with its dynamic dimensions named."""
     if auto:
-        return tuple(Dim(f"{_identifier(name)}_{i}", hint=d) for i, d in enumerate(sizes))
+        return tuple(_own_dim(f"{_identifier(name)}_{i}", d, known) for i, d in enumerate(sizes))
+    if not (wanted is None or isinstance(wanted, (Mapping, list, tuple))):
+        raise _not_dynamic({name: wanted})
     pairs = wanted.items() if isinstance(wanted, Mapping) else enumerate(wanted or ())
     shape: list[DimLike] = list(sizes)
     for axis, dim in pairs:
@@ -181,17 +230,32 @@ def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dic
     return tuple(shape)
 
 
+def _own_dim(name: str, size: int, known: dict[str, Dim]) -> Dim:
+    """A dimension of an automatic name that no other has (the inputs a.b and a_b differ)."""
+    while name in known:
+        name += "_"
+    known[name] = dim = Dim(name, hint=size)
+    return dim
+
+
 def _identifier(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)
+    text = "".join(c if c.isalnum() else "_" for c in name)
+    return f"_{text}" if text[:1].isdigit() else text
 
 
-def _merge(merged: dict[str, DimLike], pair: tuple[DimLike, DimLike]) -> None:
-    """Note that two sizes are one: a name stands for the other, or for a number."""
-    a, b = pair if isinstance(pair[0], Dim) else pair[::-1]
-    if str(a).isidentifier() and (isinstance(b, int) or str(b).isidentifier()):
-        merged[str(a)] = b
-    else:  # sizes related by an expression: the example's numbers are the only ones known to be right
-        merged.update(hints(a) | hints(b))
+def _merge(merged: dict[str, DimLike], a: DimLike, b: DimLike) -> None:
+    """Note that two sizes are one: a name that was made up stands for the other, or for its number in the example."""
+    for one, other in ((a, b), (b, a)):
+        name, size = str(one), hint(one)
+        if not isinstance(one, Dim) or size is None or not name.isidentifier() or name == str(other):
+            continue
+        if size == 1 != hint(other):  # it broadcasts in the example
+            merged[name] = 1
+            return
+        if hint(other) in (None, size) and (isinstance(other, int) or str(other).isidentifier()):
+            merged[name] = other
+            return
+    merged.update(hints(a) | hints(b))  # related by an expression: only the example's numbers are known to be right
 
 
 def _replaced(d: DimLike, merged: Mapping[str, DimLike]) -> DimLike:
@@ -225,6 +289,15 @@ def _trace(request: _Request, specs: Mapping[str, Spec], refine: bool) -> Captur
     names: dict[int, str] = {}
     if isinstance(model, nn.Module):
         names = {id(v): n for n, v in (*model.named_parameters(), *model.named_buffers())}
+        for name in specs.keys() & set(names.values()):
+            raise TraceError(
+                "IX207",
+                f"an input and a parameter are both called {name}",
+                where=type(model).__name__,
+                found=f"the argument {name} of forward, and {type(model).__name__}.{name}",
+                expected="different names: an ONNX model has one list of names",
+                fix="rename the argument or the parameter",
+            )
     with Trace(request.opset, names=names, specialise=request.specialise, refine=refine) as trace:
         if isinstance(model, nn.Module):
             trace.paths = {id(m): path for path, m in model.named_modules()}
@@ -281,13 +354,14 @@ def _name_outputs(found: list[tuple[pytree.Path, Any]], names: Sequence[str] | N
         )
     default = [".".join(path) for path, _ in found]
     default = [f"output_{n}" if n[:1].isdigit() else n or "output" for n in default]
-    if names is not None and len(names) != len(found):
+    good = names is None or (isinstance(names, (list, tuple)) and all(isinstance(n, str) and n for n in names))
+    if names is not None and not (good and len(names) == len(found)):
         raise TraceError(
             "IX209",
             "output_names does not name each output once",
-            found=f"{len(names)} names: {', '.join(names)}",
+            found=f"{len(names)} names: {', '.join(names)}" if good else repr(names),
             expected=f"{len(found)} outputs: {', '.join(default)}",
-            fix="give one name per output",
+            fix="give a list with one name per output",
         )
     outputs = dict(zip(names or default, (leaf for _, leaf in found), strict=True))
     if len(outputs) != len(found):
@@ -345,7 +419,7 @@ def _state(trace: Trace) -> dict[str, str]:
         initial = trace.initial(key)
         trace.graph.inputs.append(initial)
         traced = trace.record(TABLE["", "Identity"].default, [trace.lift(value)])
-        trace.rename(traced._symbolic.value, f"{initial.name}.next")
+        trace.rename(traced._symbolic.value, trace.unique(f"{initial.name}.next"))
         trace.graph.outputs.append(traced._symbolic.value)
         state[initial.name] = traced._symbolic.value.name
     return state
@@ -357,16 +431,22 @@ def _reference(
 ) -> Callable[[Arrays], Arrays]:
     variables = list(trace.variables.values())
     written = [trace.variables[k] for k in trace.written]
+    leaves = {*trace.gradients, *(v._edge for v in variables if v.is_leaf and v.requires_grad)}
 
     def run(arrays: Arrays) -> Arrays:
         before = [(v, v._data) for v in variables]
+        gradients = [(leaf, leaf.grad) for leaf in leaves]
         try:
+            for leaf in leaves:
+                leaf.grad = None
             found, _ = pytree.flatten(request.call({n: wrap(np.asarray(a)) for n, a in arrays.items()}))
             results = [_array(leaf) for _, leaf in found]
             updates = [v._data for v in written]
         finally:
             for variable, data in before:
                 variable._data = data
+            for leaf, gradient in gradients:
+                leaf.grad = gradient
         return dict(zip((*output_names, *state.values()), (*results, *updates), strict=True))
 
     return run

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import Shape, dim_max, dim_min
+from interchange.dims import Shape, bounds, dim_max, dim_min
 from interchange.dtypes import Array, is_float
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.frame import Grads, op
@@ -50,14 +50,21 @@ def _(g: Tensor, A: Tensor, B: Tensor) -> Grads:
 @op(shape=broadcast, folds=True)
 def Div(A: Array, B: Array) -> Array:
     """A / B; integers are divided towards zero, as in C."""
-    if A.dtype.kind == "O":  # sizes are not negative: floor is the same
-        return A // B
+    if "O" in (A.dtype.kind, B.dtype.kind):  # of sizes that are not negative floor is the same
+        return _sizes(A) // _sizes(B)
     if A.dtype.kind in "iu":
         if not B.all():
             raise ZeroDivisionError("an integer was divided by 0")
         quotient = A // B
         return quotient if A.dtype.kind == "u" else quotient + ((A % B != 0) & ((A < 0) != (B < 0))).astype(A.dtype)
     return A / B
+
+
+def _sizes(x: Array) -> Array:
+    """Sizes of a trace, none of which can be negative: else `_fold` leaves the result unknown."""
+    if any(bounds(d)[0] < 0 for d in x.reshape(-1).tolist()):
+        raise ArithmeticError("a size that may be negative")
+    return x
 
 
 @Div.gradient
@@ -68,8 +75,8 @@ def _(g: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Grads:
 @op(shape=broadcast, folds=True)
 def Mod(A: Array, B: Array, *, fmod: int) -> Array:
     """The remainder: with the sign of B (fmod=0, integers) or of A (fmod=1, as C's fmod)."""
-    if A.dtype.kind == "O":
-        return A % B
+    if "O" in (A.dtype.kind, B.dtype.kind):
+        return _sizes(A) % _sizes(B) if fmod else A % B
     if not fmod and A.dtype.kind not in "iu":
         raise TypeError("fmod=0 is for integers")
     return np.fmod(A, B) if fmod else np.mod(A, B)

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from interchange.dims import DimLike, dim_max, dim_min, product
+from interchange.dims import Condition, Dim, DimLike, dim_max, dim_min, product, require
 from interchange.dims import Shape as Sizes  # `Shape` is the operator here
 from interchange.dtypes import BY_NAME, Array, DType, from_onnx, is_float
 from interchange.eager.tensor import Tensor, wrap
@@ -447,11 +447,16 @@ def _(data: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, st
 
 
 def _position(p: DimLike, size: DimLike, low: DimLike, high: DimLike) -> DimLike:
-    """Where a start or an end of a slice lies, counted from the front and moved into [low, high]."""
+    """Where a start or an end of a slice lies, counted from the front and moved into [low, high].
+
+    A symbolic one is counted from one side only: from the front, which becomes a guard, unless it is always negative.
+    """
     if isinstance(p, int) and p < 0:
         p = size + p if p > -_BIG else low
     elif isinstance(p, int) and p >= _BIG:
         p = high
+    elif isinstance(p, Dim) and not require(Condition(p, ">="), f"the position {p} of a slice is not negative"):
+        p = size + p
     return dim_max(low, dim_min(p, high))
 
 

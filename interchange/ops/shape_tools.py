@@ -83,7 +83,9 @@ def at_least(a: DimLike, low: int, what: str) -> None:
 
 
 def divisible(a: DimLike, by: DimLike, what: str) -> DimLike:
-    """``a // by``, required to be exact: a guard where it depends on the input."""
+    """``a // by``, required to be exact and `by` not to be 0: guards where it depends on the input."""
+    if isinstance(by, Dim):
+        at_least(by, 1, what)
     rest = a % by
     if isinstance(rest, int):
         if rest:

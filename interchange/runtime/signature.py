@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import Dim, Guard, Shape, parse_dim
+from interchange.dims import Dim, Guard, Shape, parse_dim, symbols
 from interchange.dtypes import DType, name_of
 from interchange.errors import InterchangeError
 from interchange.graph.core import ModelIR, Value
@@ -114,8 +114,8 @@ class _Names:
         if text.isidentifier():
             return self._symbol(text)
         try:
-            names = re.findall(r"[^\W\d]\w*", text)
-            for name in names:
+            dim = parse_dim(text, self.known)
+            for name in symbols(dim):
                 self._symbol(name)
             return parse_dim(text, self.known)
         except InterchangeError:
