@@ -31,7 +31,7 @@ def export(
     opset: int | None = None,
     target: str | None = None,
     output_names: Sequence[str] | None = None,
-    functions: bool | Sequence[type | str] = False,
+    functions: bool | type | str | Sequence[type | str] = False,
     verify: bool = True,
     sizes: int = 3,
     tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
@@ -66,15 +66,16 @@ def export(
     )
     ir = captured.model
     ir.ir_version, ir.doc = aim.ir_version, doc or ir.doc
-    clean(ir, captured, functions)
+    clean(ir, captured, [functions] if isinstance(functions, (str, type)) else functions)
     _describe(ir, captured, target, output_names)
     ir.metadata.update(metadata or {})
-    if verify:
-        ir.metadata["interchange.evidence"] = json.dumps(_prove(ir, captured, sizes, tolerance).to_dict())
+    report = _prove(ir, captured, target, sizes if verify else None, tolerance)
+    if report is not None:
+        ir.metadata["interchange.evidence"] = json.dumps(report.to_dict())
     if path is None:
-        return runtime.load(files.serialize(ir), check=not verify)  # verifying has checked it
+        return runtime.load(files.serialize(ir), check=False)
     files.save(ir, path)
-    return runtime.load(path, check=not verify)
+    return runtime.load(path, check=False)
 
 
 def _refuse_folder(path: Any) -> None:
@@ -123,7 +124,7 @@ def _wanted(functions: bool | Sequence[type | str], modules: Mapping[str, Any]) 
         if not found:
             raise UsageError(
                 "IX805",
-                f"functions names a module the model does not have: {item if isinstance(item, str) else item.__name__}",
+                f"functions names a module the model does not have: {getattr(item, '__name__', item)}",
                 found=str(item),
                 expected=", ".join(sorted({type(m).__name__ for p, m in modules.items() if p})) or "a model with parts",
                 fix="name a class of the model's modules, or a path such as encoder.0",
@@ -150,23 +151,29 @@ def _describe(ir: ModelIR, captured: Captured, target: str | None, output_names:
 
 
 def _prove(
-    ir: ModelIR, captured: Captured, sizes: int, tolerance: Mapping[str, Tolerance] | Tolerance | None
-) -> ParityReport:
-    """Check the model and run it beside its source; raises what it finds."""
+    ir: ModelIR,
+    captured: Captured,
+    target: str | None,
+    sizes: int | None,
+    tolerance: Mapping[str, Tolerance] | Tolerance | None,
+) -> ParityReport | None:
+    """Check the model, load it, and run it beside its source unless `sizes` is None; raises what it finds."""
     from interchange import runtime
     from interchange.checker import check
     from interchange.graph import files
 
+    def prove(source: bytes | Path) -> ParityReport | None:
+        check(source, target=target).raise_if_errors()
+        loaded = runtime.load(source, check=False)
+        return None if sizes is None else _parity(loaded, captured, sizes, tolerance)
+
     weight = sum(v.const.nbytes for v in ir.graph.initializers.values() if v.const is not None)
     if weight <= _IN_MEMORY:
-        data = files.serialize(ir)
-        check(data).raise_if_errors()
-        return _parity(runtime.load(data, check=False), captured, sizes, tolerance)
+        return prove(files.serialize(ir))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "model.onnx"
         files.save(ir, place)
-        check(place).raise_if_errors()
-        return _parity(runtime.load(place, check=False), captured, sizes, tolerance)
+        return prove(place)
 
 
 def _parity(

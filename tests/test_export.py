@@ -395,6 +395,37 @@ def test_a_path_is_refused_before_the_work(path):
         ix.export(None, path=path)
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_nothing_is_written_that_the_runtime_does_not_load(tmp_path, verify):
+    """The runtime has no Trilu of uint64."""
+    old = tmp_path / "m.onnx"
+    old.write_bytes(b"what was there")
+    with pytest.raises(InterchangeError, match="IX621"):
+        ix.export(lambda x: ops.Trilu(x), {"x": "uint64[3, 3]"}, old, verify=verify)
+    assert old.read_bytes() == b"what was there"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"sizes": 0}, "IX806"),
+        ({"sizes": "3"}, "IX806"),
+        ({"tolerance": 1e-3}, "IX807"),
+        ({"tolerance": (1e-3,)}, "IX807"),
+        ({"tolerance": {"output": 1e-3}}, "IX807"),
+        ({"tolerance": {"outputs": (1e-3, 1e-3)}}, "IX807"),
+        ({"options": {"nonsense": 1}}, "IX808"),
+        ({"functions": [3]}, "IX805"),
+        ({"functions": "Conv"}, "IX805"),
+    ],
+)
+def test_no_option_is_ignored(options, code):
+    with pytest.raises(UsageError) as caught:
+        ix.export(nn.Sequential(nn.Linear(2, 2)), ("float32[n, 2]",), **options)
+    assert caught.value.code == code
+
+
 def test_gradients_are_as_they_were_after_an_export():
     net = nn.Linear(2, 1)
     x = np.ones((3, 2), "f4")

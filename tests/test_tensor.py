@@ -367,3 +367,17 @@ def test_backward_twice_needs_to_be_asked_for():
     with pytest.raises(OperatorError) as caught:
         loss.backward()
     assert caught.value.code == "IX108"
+
+
+def test_no_grad_may_be_entered_again_before_it_is_left():
+    x = Tensor([1.0], requires_grad=True)
+    off = no_grad()
+    with off, off:
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000)])
+def test_a_number_beyond_all_floats_is_refused(number):
+    with pytest.raises(OperatorError, match="IX114"):
+        Tensor([1.0]) * number

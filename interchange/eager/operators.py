@@ -109,17 +109,25 @@ def _number(x: float, dtype: DType) -> Tensor:
         or (isinstance(x, bool) and dtype.kind == "b")
         or (isinstance(x, int) and is_integer(dtype) and _in_range(x, dtype))
     )
-    if not fits:
-        raise OperatorError(
-            "IX114",
-            f"the Python number {x!r} does not fit a {name_of(dtype)} tensor",
-            where=user_line(),
-            found=f"{name_of(dtype)} and {type(x).__name__} {x!r}",
-            expected=f"a number that {name_of(dtype)} can hold",
-            fix="convert the tensor first, for example .astype('float32')",
-        )
-    with np.errstate(over="ignore"):  # beyond the largest number of the dtype is inf
-        return wrap(np.array(x, dtype))
+    try:
+        if fits:
+            with np.errstate(over="ignore"):  # beyond the largest number of the dtype is inf
+                return wrap(np.array(x, dtype))
+    except OverflowError:  # an int beyond the largest Python float
+        pass
+    raise OperatorError(
+        "IX114",
+        f"the Python number {_short(x)} does not fit a {name_of(dtype)} tensor",
+        where=user_line(),
+        found=f"{name_of(dtype)} and {type(x).__name__} {_short(x)}",
+        expected=f"a number that {name_of(dtype)} can hold",
+        fix="convert the tensor first, for example .astype('float32')",
+    )
+
+
+def _short(x: float) -> str:
+    """The number, or what there is of it: Python refuses to write out thousands of digits."""
+    return repr(x) if not isinstance(x, int) or abs(x) < 10**40 else f"of {x.bit_length()} bits"
 
 
 def _in_range(x: int, dtype: DType) -> bool:

@@ -68,11 +68,15 @@ class no_grad:  # noqa: N801  as everybody calls it
 
     recording: ClassVar[bool] = False
 
+    def __init__(self) -> None:
+        self._before: list[bool] = []  # one may be entered again before it is left
+
     def __enter__(self) -> None:
-        self._before, mode.grad = mode.grad, self.recording
+        self._before.append(mode.grad)
+        mode.grad = self.recording
 
     def __exit__(self, *exc: object) -> None:
-        mode.grad = self._before
+        mode.grad = self._before.pop()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         import functools

@@ -8,7 +8,7 @@ from typing import Any
 
 from interchange.dims import Guard, Spec
 from interchange.dtypes import Array
-from interchange.errors import ConvertError
+from interchange.errors import ConvertError, UsageError
 from interchange.graph.core import ModelIR, Value
 
 Arrays = dict[str, Array]
@@ -53,6 +53,15 @@ def capture(
     if callable(model):
         from interchange.frontends.eager import capture_eager
 
+        unknown = ", ".join(sorted(options.keys() - {"specialise"}))
+        if unknown:
+            raise UsageError(
+                "IX808",
+                f"this frontend has no option {unknown}",
+                found=unknown,
+                expected="specialise, or no options",
+                fix="leave it out, or correct the spelling",
+            )
         return capture_eager(model, inputs, dynamic=dynamic, opset=opset, output_names=output_names, **options)
     raise ConvertError(
         "IX901",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from interchange.dtypes import Array, DType, is_float, name_of
+from interchange.errors import UsageError
 
 Tolerance = tuple[float, float]  # relative, absolute
 
@@ -28,6 +30,29 @@ def tolerance_of(dtype: DType) -> Tolerance:
     if not (is_float(dtype) or dtype.kind == "c"):
         return 0.0, 0.0
     return TOLERANCES.get(name_of(dtype), _COARSE)
+
+
+def check_tolerance(
+    tolerance: Mapping[str, Tolerance] | Tolerance | None, outputs: Iterable[str] | None = None
+) -> None:
+    """Refuse what is no tolerance, or is for an output that there is not (UsageError IX807)."""
+    known = None if outputs is None else set(outputs)
+    by_name = tolerance if isinstance(tolerance, Mapping) else {None: tolerance}
+    for name, pair in by_name.items():
+        good = pair is None or _is_pair(pair)
+        if not good or (known is not None and name is not None and name not in known):
+            names = f": {', '.join(sorted(known))}" if known else ""
+            raise UsageError(
+                "IX807",
+                f"there is no output {name!r} to have a tolerance" if good else f"{pair!r} is no tolerance",
+                found=f"tolerance={tolerance!r}",
+                expected=f"(relative, absolute), or such pairs by the name of an output{names}",
+                fix="for example tolerance=(1e-3, 1e-5)",
+            )
+
+
+def _is_pair(x: object) -> bool:
+    return isinstance(x, (tuple, list)) and len(x) == 2 and all(isinstance(t, (int, float)) and t >= 0 for t in x)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 
 from interchange.dims import Dim, Guard, Spec
 from interchange.dtypes import Array
-from interchange.errors import InterchangeError, VerifyError
-from interchange.parity.compare import Difference, Tolerance, compare
+from interchange.errors import InterchangeError, UsageError, VerifyError
+from interchange.parity.compare import Difference, Tolerance, check_tolerance, compare
 from interchange.parity.sampling import Bounds, Sizes, random_array, sample_sizes
 
 Arrays = dict[str, Array]
@@ -101,6 +101,15 @@ def parity(
     example: arrays to try first. sizes: how many assignments of the named dims to try beside it. tolerance: (relative,
     absolute), one for all outputs or by output name; the default follows the dtype (`compare.TOLERANCES`).
     """
+    if isinstance(sizes, bool) or not isinstance(sizes, int) or sizes < 1:
+        raise UsageError(
+            "IX806",
+            "a proof takes one size or more",
+            found=f"sizes={sizes!r}",
+            expected="a whole number, 1 or more",
+            fix="leave sizes out",
+        )
+    check_tolerance(tolerance)
     dims = dims or {}
     rng = np.random.default_rng(seed)
     trials: list[Trial] = []
@@ -148,6 +157,7 @@ def _compare(
     found = model.run(arrays)
     if list(found) != list(expected):
         return [Difference("outputs", f"{', '.join(found)} instead of {', '.join(expected)}")]
+    check_tolerance(tolerance, expected)
     return [
         compare(n, found[n], expected[n], tolerance.get(n) if isinstance(tolerance, Mapping) else tolerance)
         for n in expected
