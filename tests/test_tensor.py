@@ -377,7 +377,7 @@ def test_no_grad_may_be_entered_again_before_it_is_left():
     assert (x * 2).requires_grad
 
 
-@pytest.mark.parametrize("number", [10**400, -(10**5000)])
+@pytest.mark.parametrize("number", [10**400, -(10**5000)], ids=["large", "beyond what Python prints"])
 def test_a_number_beyond_all_floats_is_refused(number):
     with pytest.raises(OperatorError, match="IX114"):
         Tensor([1.0]) * number
