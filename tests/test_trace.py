@@ -141,6 +141,18 @@ def test_a_size_of_the_data_is_no_size_of_the_user():
     assert str(out.shape[1]) == "nonzero_1"
 
 
+def test_a_split_that_is_exact_for_some_sizes_becomes_a_guard():
+    trace, (out,) = traced(lambda x: x.reshape(x.shape[0], x.shape[1] // 4, 4), "float32[n, m]")
+    assert [str(d) for d in out.shape] == ["n", "m//4", "4"]
+    (guard,) = trace.guards
+    assert guard.condition.at({"n": 3, "m": 8})
+    assert not guard.condition.at({"n": 3, "m": 9})
+    found = run(trace, np.arange(24, dtype="f4").reshape(3, 8))[0]
+    np.testing.assert_array_equal(found, np.arange(24).reshape(3, 2, 4))
+    with pytest.raises(OperatorError):
+        traced(lambda x, y: x + y, "float32[n//2]", "float32[m//2]")
+
+
 def test_a_traced_tensor_may_not_outlive_its_trace():
     kept = []
     traced(lambda x: kept.append(x) or x, "float32[n]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
 
 
 _STATIC = (bool, int, float, str)
+_SHAPE = re.compile(r"\[|(float|int|bool)\d*\s*\(")  # what is meant as a shape, even where it is none
 
 
 def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec], dict[str, Any]]:
@@ -142,7 +144,7 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
         raise _not_dynamic(dynamic)
     wanted = dict(dynamic) if isinstance(dynamic, Mapping) else {}
     for name, leaf in given.items():
-        if isinstance(leaf, str) and "[" in leaf:
+        if isinstance(leaf, str) and _SHAPE.search(leaf):
             specs[name] = Spec(name, (s := parse_spec(leaf, known)).dtype, s.shape)
         elif isinstance(leaf, Spec):
             specs[name] = Spec(name, leaf.dtype, leaf.shape)

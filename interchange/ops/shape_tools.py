@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import Condition, Dim, DimLike, Shape, product, require, same
+from interchange.dims import Condition, Dim, DimLike, Shape, product, require, same, symbols
 from interchange.dtypes import DType
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import OperatorError, PositionError
@@ -53,9 +53,12 @@ def refuse(message: str, *, expected: str | None = None, fix: str | None = None)
 
 
 def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None) -> DimLike:
-    """The size that `a` and `b` both are. A fixed number beats a name; what depends on the input is refused."""
+    """The size that `a` and `b` both are. What depends on the input is refused; but see `_rounds`."""
     equal = True if a is b else same(a, b)
     if equal:
+        return a
+    if equal is None and _rounds(a, b):
+        require(Condition(a - b, "=="), f"{what}: {a} is {b}")
         return a
     if equal is None:
         from interchange.eager.trace import RefineError, active_trace
@@ -65,12 +68,24 @@ def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None) -> Dim
             raise RefineError(a, b)
         fixed = next((d for d in (a, b) if isinstance(d, int)), None)
         text = f"{fixed}" if fixed is not None else "the same dimension"
+        if fixed is not None:
+            remedy = f"make that dimension static: {fixed}"
+        elif symbols(a).keys() == symbols(b).keys():
+            names = ", ".join(symbols(a))
+            remedy = f"give {names} bounds at which they are, with Dim(..., min=, max=), or make it static"
+        else:
+            remedy = "give both the same dimension name"
         raise refuse(
             f"{what}: {a} and {b} are not the same for every admissible size",
             expected=f"both {text}" if fixed is None else f"{text}, always",
-            fix="give both the same dimension name" if fixed is None else f"make that dimension static: {fixed}",
+            fix=remedy,
         )
     raise refuse(f"{what}: {a} and {b} differ", expected="equal sizes", fix=fix)
+
+
+def _rounds(a: DimLike, b: DimLike) -> bool:
+    """Whether two sizes are the same but for a division that may leave a rest: then a guard says that it leaves none."""
+    return symbols(a).keys() == symbols(b).keys() and any("//" in str(d) for d in (a, b))
 
 
 def at_least(a: DimLike, low: int, what: str) -> None:
