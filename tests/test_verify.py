@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import interchange as ix
-from interchange.dims import Condition, Dim, Guard, parse_condition
+from interchange.dims import Condition, Dim, Guard, Spec, parse_condition
 from interchange.eager import Tensor, nn
 from interchange.errors import VerifyError
 from interchange.parity import ParityReport, compare
@@ -72,6 +72,14 @@ def test_sizes_satisfy_bounds_and_guards():
     assert free[0] == {"n": 1, "m": 1}
     assert free[1]["n"] != free[1]["m"], "two names never share a size by accident"
     assert sample_sizes({"n": (5, 5)}, [], 3) == [{"n": 5}]
+
+
+def test_an_empty_input_is_tried_where_the_bounds_admit_it():
+    assert sample_sizes({"n": (0, None)}, [], 3)[::2] == [{"n": 1}, {"n": 0}]
+    assert {"n": 0} not in sample_sizes({"n": (1, None)}, [], 9)
+    spec = Spec("x", "float32", (Dim("n", min=0), 3))
+    report = ix.export(lambda x: (x.mean(0), x.sum(0), x.var(1)), {"x": spec}).evidence
+    assert 0 in [t["sizes"]["n"] for t in report["trials"]]
 
 
 def wrong(path, change):

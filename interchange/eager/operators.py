@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from interchange.dims import Dim, DimLike
+from interchange.dims import Dim, DimLike, bounds, product
 from interchange.dtypes import DType, dtype_of, is_float, is_integer, name_of
 from interchange.eager.composed import (
     astype,
@@ -249,8 +249,6 @@ def _plain_ints(shape: Sequence[DimLike]) -> list[int]:
 @located
 def flatten(x: Tensor, start: int = 0, end: int = -1) -> Tensor:
     """The axes start to end (inclusive) joined into one."""
-    from interchange.dims import product
-
     rank = len(x.shape)
     if rank == 0:
         return reshape(x, 1)
@@ -336,7 +334,16 @@ def mean(x: Tensor, axis: Any = None, *, keepdims: bool = False) -> Tensor:
             expected="a floating-point dtype",
             fix="convert it first: .astype('float32')",
         )
+    over = _over(x, axis)
+    if any(isinstance(d, Dim) and bounds(d)[0] < 1 for d in over):  # of nothing it is NaN; the runtime's is not
+        return sum_(x, axis, keepdims=keepdims) / scalar_of(product(over), x.dtype)
     return _mean(x, axis, keepdims=keepdims)
+
+
+def _over(x: Tensor, axis: Any) -> list[DimLike]:
+    """The sizes of the axes that a reduction goes over."""
+    rank = len(x.shape)
+    return [x.shape[normalize_axis(a, rank)] for a in (range(rank) if axis is None else _axis_list(axis) or ())]
 
 
 def _extreme(op: Op[Tensor]) -> Callable[..., Tensor]:
@@ -354,14 +361,11 @@ def _extreme(op: Op[Tensor]) -> Callable[..., Tensor]:
 @located
 def var(x: Tensor, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     """The variance: the mean square distance from the mean, divided by n - correction."""
-    from interchange.dims import product
-
     centered = x - mean(x, axis, keepdims=True)
     squares = centered * centered
     if not correction:
         return mean(squares, axis, keepdims=keepdims)
-    over = range(len(x.shape)) if axis is None else [normalize_axis(a, len(x.shape)) for a in _axis_list(axis) or ()]
-    count = product([x.shape[i] for i in over])
+    count = product(_over(x, axis))
     total = sum_(squares, axis, keepdims=keepdims)
     if isinstance(count, int):  # of no more elements than are corrected for: NaN, or inf, as in NumPy
         return total / max(0.0, count - correction)

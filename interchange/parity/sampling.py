@@ -33,7 +33,7 @@ def sample_sizes(dims: Bounds, guards: Sequence[Guard], count: int, example: Siz
     """Up to `count` assignments of the named sizes that satisfy the guards, the example's first.
 
     Then the least sizes that are admissible (1 where it may be), then large primes, another for each name, so that no
-    two names have one size by accident; then mixtures.
+    two names have one size by accident; then 0 where the bounds admit it; then mixtures.
     """
     names = list(dims)
     if not names:
@@ -43,7 +43,7 @@ def sample_sizes(dims: Bounds, guards: Sequence[Guard], count: int, example: Siz
     first = next(found, None)
     if first is None:
         return chosen
-    for candidate in itertools.chain([_least(first, dims, guards), first], found):
+    for candidate in itertools.chain([_least(first, dims, guards, 1), first, _least(first, dims, guards, 0)], found):
         if len(chosen) >= count:
             break
         if candidate not in chosen:
@@ -51,11 +51,11 @@ def sample_sizes(dims: Bounds, guards: Sequence[Guard], count: int, example: Siz
     return chosen
 
 
-def _least(sizes: Sizes, dims: Bounds, guards: Sequence[Guard]) -> Sizes:
+def _least(sizes: Sizes, dims: Bounds, guards: Sequence[Guard], floor: int) -> Sizes:
     """`sizes` with each name in turn at the smallest value that is still admissible: where guards are tightest."""
     least = dict(sizes)
     for name in least:
-        smaller = range(max(dims[name][0], 1), least[name])
+        smaller = range(max(dims[name][0], floor), least[name])
         least[name] = next((v for v in smaller if admissible({**least, name: v}, dims, guards)), least[name])
     return least
 
