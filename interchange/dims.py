@@ -188,8 +188,7 @@ class Dim:
 
     # -- never a silent number ---------------------------------------------------------------------------------------
     def _no_number(self, what: str) -> TraceError:
-        if deciders.stack:
-            deciders.stack[-1].fix(self)
+        must_be_number(self)
         return TraceError(
             "IX201",
             f"the size {self} is not a number while the model is traced",
@@ -465,6 +464,12 @@ def decide(condition: Condition) -> bool:
     raise undecidable(condition)
 
 
+def must_be_number(size: DimLike) -> None:
+    """To be called before a symbolic size is refused: in an automatic trace it becomes static instead."""
+    if isinstance(size, Dim) and deciders.stack:
+        deciders.stack[-1].fix(size)
+
+
 def undecidable(condition: Condition) -> TraceError:
     """The error for a condition that depends on the size of an input."""
     names = ", ".join(symbols(condition.expr))
@@ -514,6 +519,8 @@ class Spec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", dtype_of(self.dtype))  # "float32" is understood as everywhere else
         object.__setattr__(self, "shape", tuple(self.shape))
+        if any(bounds(d)[1] < 0 for d in self.shape):
+            raise _bad_spec(str(self), "a size is not negative")
 
     def __str__(self) -> str:
         text = f"{name_of(self.dtype)}[{', '.join(map(str, self.shape))}]"

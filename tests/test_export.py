@@ -207,6 +207,12 @@ def test_auto_ends_with_what_the_example_does():
     assert str(mixed.inputs["y"]) == "y: float32[rows, 2]"
     with pytest.raises(TraceError, match="IX201"):
         ix.export(sum_rows, {"x": "float32[rows, 2]"}, dynamic="auto")
+    pool = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(2))
+    exported = ix.export(pool, (np.ones((2, 1, 8, 6), "f4"),), dynamic="auto")
+    assert str(exported.inputs["x"]) == "x: float32[x_0, 1, 8, 6]"
+    assert str(ix.export(lambda x: x.squeeze(), (x[:1],), dynamic="auto").inputs["x"]) == "x: float32[1, 2]"
+    assert str(ix.export(lambda x: x * len(x), (x,), dynamic="auto").inputs["x"]) == "x: float32[3, x_1]"
+    assert ix.export(lambda x: x * 2, (x[:0],), dynamic="auto").run(x[:0])["output"].shape == (0, 2)
     nested = {"a": {"b": np.ones(2, "f4")}, "a_b": np.ones(3, "f4")}
     exported = ix.export(lambda a, a_b: (a["b"] * 2, a_b * 2), nested, dynamic="auto")
     assert len({str(s.shape[0]) for s in exported.inputs.values()}) == 2
@@ -349,6 +355,13 @@ def test_arguments_of_every_kind_reach_the_model():
     })  # fmt: skip
     assert exported.run(*arrays[:3])["output"].tolist() == [10, 10]
     assert ix.export(lambda: Tensor([1.0]) * 2).run()["output"].tolist() == [2]
+
+
+def test_sizes_of_inputs_are_never_negative():
+    exported = ix.export(lambda x: x * 2, {"x": "float32[n - 3]"})
+    assert [str(g.condition) for g in exported.guards] == ["n >= 3"]
+    with pytest.raises(UsageError, match="IX803"):
+        ix.export(lambda x: x * 2, {"x": "float32[-3]"})
 
 
 def test_keys_of_dicts_stay_what_they_are():

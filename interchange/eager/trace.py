@@ -242,6 +242,9 @@ class Trace:
         value = Value(self.unique(name), dtype, _plain(shape))
         self.graph.inputs.append(value)
         self._dims.update(symbols(shape))
+        for d in shape:
+            if isinstance(d, Dim):
+                require(Condition(d, ">="), f"{d} is the size of an axis of {name}")
         traced = Symbolic(self, value, dtype, shape).traced()
         self._learn(traced)
         return traced

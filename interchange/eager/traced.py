@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from interchange.dims import Dim, Shape
+from interchange.dims import Dim, Shape, must_be_number
 from interchange.dtypes import Array, DType, name_of
 from interchange.eager.tensor import Edge, Tensor, shape_text
 from interchange.errors import TraceError, user_line
@@ -88,6 +88,7 @@ class Traced(Tensor):
             raise TypeError("a tensor without axes has no length")
         size = self.shape[0]
         if isinstance(size, Dim):
+            must_be_number(size)
             raise TraceError(
                 "IX201",
                 f"len() of a traced tensor whose first size, {size}, is not a number",

@@ -236,7 +236,7 @@ def _own_dim(name: str, size: int, known: dict[str, Dim]) -> Dim:
     """A dimension of an automatic name that no other has (the inputs a.b and a_b differ)."""
     while name in known:
         name += "_"
-    known[name] = dim = Dim(name, hint=size)
+    known[name] = dim = Dim(name, min=min(size, 1), hint=size)
     return dim
 
 

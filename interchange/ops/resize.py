@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from interchange.dims import DimLike, Shape, product, same
+from interchange.dims import DimLike, Shape, must_be_number, product, same
 from interchange.dtypes import Array
 from interchange.eager.tensor import Tensor, wrap
 from interchange.ops.frame import Grads, op
@@ -174,6 +174,7 @@ def _scaled(size: DimLike, scale: float) -> DimLike:
         return int(np.floor(np.float32(size) * np.float32(scale)))
     exact = Fraction(scale)
     if exact.denominator > 1024:
+        must_be_number(size)
         raise refuse(
             f"the size {size} * {scale} is rounded differently at different sizes",
             expected="a scale with an exact binary fraction (2, 1.5, 0.25) for a symbolic size",

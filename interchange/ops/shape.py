@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from interchange.dims import Condition, Dim, DimLike, dim_max, dim_min, product, require
+from interchange.dims import Condition, Dim, DimLike, dim_max, dim_min, must_be_number, product, require
 from interchange.dims import Shape as Sizes  # `Shape` is the operator here
 from interchange.dtypes import BY_NAME, Array, DType, from_onnx, is_float
 from interchange.eager.tensor import Tensor, wrap
@@ -221,6 +221,7 @@ def _(data: Tensor, axes: Tensor | None = None) -> Sizes:
     if axes is None:
         symbolic = [d for d in data.shape if not isinstance(d, int)]
         if symbolic:
+            must_be_number(symbolic[0])
             raise refuse(
                 f"whether the axis of size {symbolic[0]} is dropped depends on the input",
                 expected="the axes to drop, by number",
@@ -241,6 +242,8 @@ def _(g: Tensor, data_shape: Sizes) -> Grads:
 @op(folds=True)
 def Unsqueeze(data: Array, axes: Array) -> Array:
     """With new axes of size 1 at these positions of the result."""
+    if axes.size == 1 and 0 <= (axis := axes.item()) <= data.ndim:  # many times quicker than expand_dims
+        return data.reshape(*data.shape[:axis], 1, *data.shape[axis:])
     return np.expand_dims(data, tuple(axes.reshape(-1).tolist()))
 
 

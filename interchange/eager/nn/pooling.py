@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dims import DimLike
+from interchange.dims import DimLike, must_be_number
 from interchange.eager.nn.module import Module
 from interchange.eager.nn.sizes import Sizes, ints, over_images
 from interchange.eager.tensor import Tensor, wrap
@@ -137,6 +137,7 @@ def _wanted(n: int, size: Any, x: Tensor) -> list[DimLike]:
 
 def _fixed(size: DimLike, out: DimLike) -> int:
     if not isinstance(size, int):
+        must_be_number(size)
         raise OperatorError(
             "IX125",
             f"pooling the dynamic size {size} to {out}: how large the windows are depends on the input",
