@@ -94,7 +94,7 @@ def operand(other: Any, like: Tensor) -> Tensor:
         found = _scalars.get(key)
         if found is None:
             found = _number(other, like.dtype)
-            if len(_scalars) < 4096 and other:  # 0.0 and -0.0 are one key: never cached
+            if len(_scalars) < 4096 and (other or kind is not float):  # 0.0 and -0.0 are one key: never cached
                 _scalars[key] = found
         return found
     if isinstance(other, Dim):

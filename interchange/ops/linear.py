@@ -77,9 +77,7 @@ def Gemm(A: Array, B: Array, C: Array | None = None, *, alpha: float, beta: floa
     if alpha != 1:
         result = result * A.dtype.type(alpha)
     if C is not None:
-        if np.broadcast_shapes(C.shape, result.shape) != result.shape:
-            raise ValueError("C is larger than the product")
-        result = result + (C if beta == 1 else C * A.dtype.type(beta))
+        result += C if beta == 1 else C * A.dtype.type(beta)  # in place, numpy refuses a C larger than the product
     return result.astype(A.dtype, copy=False)
 
 

@@ -173,9 +173,9 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
     from interchange.ops.reduce import ReduceSum
     from interchange.ops.shape import reshape
 
-    if g.shape is shape or len(g.shape) == len(shape) == 0:
-        return g
     extra = len(g.shape) - len(shape)
+    if type(g) is Tensor and g.shape[extra:] == shape:  # sizes are numbers: no comparison can be undecided
+        return ReduceSum(g, list(range(extra)), keepdims=0) if extra else g
     axes = [i for i in range(len(g.shape)) if i < extra or (_is_one(shape[i - extra]) and not _is_one(g.shape[i]))]
     if not axes:
         return g
