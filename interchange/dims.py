@@ -71,7 +71,8 @@ class Dim:
     min, max: the admissible sizes, inclusive; a size is at least 1 unless `min=0` is said.
     """
 
-    __slots__ = ("_hash", "_terms")
+    __slots__ = ("_hash", "_terms", "_text")
+    _text: str
     _terms: tuple[tuple[_Monomial, int], ...]
 
     def __init__(self, name: str, *, min: int = 1, max: int | None = None, hint: int | None = None) -> None:
@@ -99,12 +100,12 @@ class Dim:
     @staticmethod
     def _make(terms: dict[_Monomial, int]) -> DimLike:
         kept = {m: c for m, c in terms.items() if c}
-        if not kept:
-            return 0
-        if len(kept) == 1 and () in kept:
-            return kept[()]
+        return kept.get((), 0) if kept.keys() <= {()} else Dim._from(kept)
+
+    @staticmethod
+    def _from(terms: dict[_Monomial, int]) -> Dim:
         self = object.__new__(Dim)
-        self._terms = tuple(sorted(kept.items(), key=lambda t: (-len(t[0]), [str(a) for a in t[0]])))
+        self._terms = tuple(sorted(terms.items(), key=lambda t: (-len(t[0]), [str(a) for a in t[0]])))
         self._hash = hash(self._terms)
         return self
 
@@ -212,6 +213,13 @@ class Dim:
         return text if text.isidentifier() or text.isdigit() else f"({text})"
 
     def __str__(self) -> str:
+        try:
+            return self._text
+        except AttributeError:  # written out once
+            self._text = self._written()
+            return self._text
+
+    def _written(self) -> str:
         out = ""
         for monomial, c in self._terms:
             body = "*".join(str(a) if isinstance(a, _Symbol) or a.op in ("max", "min") else f"({a})" for a in monomial)
@@ -254,10 +262,9 @@ def bounds(x: DimLike) -> tuple[float, float]:
 
 def _call_bounds(call: _Call) -> tuple[float, float]:
     (a, b), (c, d) = bounds(call.a), bounds(call.b)
-    if call.op == "max":
-        return max(a, c), max(b, d)
-    if call.op == "min":
-        return min(a, c), min(b, d)
+    if call.op in ("max", "min"):
+        extreme = _OPS[call.op]
+        return extreme(a, c), extreme(b, d)
     if c < 1:
         return -_INF, _INF
     if call.op == "%":
@@ -309,10 +316,7 @@ def _divmod(a: DimLike, b: DimLike) -> tuple[DimLike, DimLike]:
 
 
 def _constant(value: int) -> Dim:
-    self = object.__new__(Dim)
-    self._terms = (((), value),) if value else ()
-    self._hash = hash(self._terms)
-    return self
+    return Dim._from({(): value} if value else {})
 
 
 def _without(monomial: _Monomial, factor: _Monomial) -> _Monomial | None:

@@ -30,11 +30,18 @@ _OURS = (
 )
 
 
+_is_ours: dict[str, bool] = {}  # by file name: a frame is looked at for every node of a trace
+
+
 def user_frame() -> FrameType | None:
     """The innermost frame that runs code which is not interchange's own; None where a command runs none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not frame.f_globals.get("__name__", "").startswith("interchange.cli."):
-        if not frame.f_code.co_filename.startswith(_OURS):
+        name = frame.f_code.co_filename
+        ours = _is_ours.get(name)
+        if ours is None:
+            ours = _is_ours[name] = name.startswith(_OURS)
+        if not ours:
             return frame
         frame = frame.f_back
     return None
