@@ -297,7 +297,7 @@ def _divmod(a: DimLike, b: DimLike) -> tuple[DimLike, DimLike]:
             else:
                 rest[n] = d
         quotient, remainder = Dim._make(whole), Dim._make(rest)
-        if remainder == 0 if isinstance(remainder, int) else False:
+        if isinstance(remainder, int) and remainder == 0:
             return quotient, 0
     else:
         quotient, remainder = 0, a

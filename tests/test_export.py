@@ -409,6 +409,65 @@ def test_a_path_is_refused_before_the_work(path):
         ix.export(None, path=path)
 
 
+class Remembers(nn.Module):
+    """A state in a plain attribute."""
+
+    def __init__(self, how, state) -> None:
+        super().__init__()
+        self.how, self.state = how, state
+
+    def forward(self, x):
+        return self.how(self, x)
+
+
+def replace(self, x):
+    self.state = self.state + x
+    return self.state * 1
+
+
+def count(self, x):
+    self.state = self.state + 1
+    return x * self.state
+
+
+def cache(self, x):
+    self.state = x if self.state is None else ops.Concat(self.state[1:], x, axis=0)
+    return self.state * 1
+
+
+def look(self, x):
+    self.state = x * 2
+    return self.state + 1
+
+
+@pytest.mark.parametrize(
+    ("how", "state", "code"),
+    [
+        (replace, Tensor([0.0, 0.0]), "IX213"),
+        (count, Tensor(0.0), "IX213"),
+        (count, 0, "IX701"),
+        (cache, None, "IX701"),
+        (cache, Tensor([1.0, 2.0]), "IX701"),
+        (lambda self, x: x * np.random.default_rng().random(), None, "IX701"),
+    ],
+)
+def test_a_hidden_state_is_not_lost_in_silence(how, state, code):
+    model = Remembers(how, state)
+    with pytest.raises(InterchangeError) as caught:
+        ix.export(model, (np.ones(2, "f4"),))
+    assert caught.value.code == code
+    assert code == "IX213" or "called again" in str(caught.value)
+    assert model.state is state
+    model(Tensor([1.0, 1.0]))
+
+
+@pytest.mark.parametrize("state", [None, Tensor([3.0, 3.0])])
+def test_what_is_kept_to_be_looked_at_is_no_state(state):
+    model = Remembers(look, state)
+    assert ix.export(model, (np.ones(2, "f4"),)).run(np.ones(2, "f4"))["output"].tolist() == [3, 3]
+    assert model.state is state
+
+
 @pytest.mark.parametrize("verify", [True, False])
 def test_nothing_is_written_that_the_runtime_does_not_load(tmp_path, verify):
     """The runtime has no Trilu of uint64."""

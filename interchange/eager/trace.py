@@ -108,6 +108,7 @@ class Trace:
         self._initial: dict[int, Value] = {}
         self._constants: dict[Any, Traced] = {}
         self._keep: list[Any] = []
+        self.lifted: set[int] = set()  # ids of the data of tensors that became constants
         self._sources: dict[str, tuple[Traced, int]] = {}
         self._sizes: dict[str, Tensor] = {}
         self._schemas: dict[tuple[str, str], tuple[schemas.OpSchema, Any] | None] = {}
@@ -269,6 +270,7 @@ class Trace:
         if isinstance(x, Variable):
             return self.read(x)
         data = x._data
+        self.lifted.add(id(data))
         small = data.nbytes <= 1024 and data.dtype.kind != "O"
         key = (data.dtype, data.shape, data.tobytes()) if small else id(data)
         found = self._constants.get(key)

@@ -18,7 +18,7 @@ from interchange.eager import nn, pytree
 from interchange.eager.tensor import Tensor, to_array, wrap
 from interchange.eager.trace import RefineError, Trace
 from interchange.errors import TraceError
-from interchange.frontends import Arrays, Captured
+from interchange.frontends import Arrays, Captured, attributes
 from interchange.graph.core import ModelIR
 from interchange.importers import GraphModule
 
@@ -304,7 +304,12 @@ def _trace(request: _Request, specs: Mapping[str, Spec], refine: bool) -> Captur
         if isinstance(model, nn.Module):
             trace.paths = {id(m): path for path, m in model.named_modules()}
         tensors = {n: trace.input(n, s.dtype, s.shape) for n, s in specs.items()}
-        found, out_tree = pytree.flatten(request.call(tensors))
+        before = attributes.snapshot(model)
+        try:
+            found, out_tree = pytree.flatten(request.call(tensors))
+            attributes.refuse_state(before, lambda t: id(t._data) in trace.lifted)
+        finally:
+            attributes.put_back(before)
         outputs = _name_outputs(found, request.output_names, type(model).__name__)
         _finish(trace, outputs)
         state = _state(trace)
@@ -435,7 +440,7 @@ def _reference(
     written = [trace.variables[k] for k in trace.written]
     leaves = {*trace.gradients, *(v._edge for v in variables if v.is_leaf and v.requires_grad)}
 
-    def run(arrays: Arrays) -> Arrays:
+    def once(arrays: Arrays) -> Arrays:
         before = [(v, v._data) for v in variables]
         gradients = [(leaf, leaf.grad) for leaf in leaves]
         try:
@@ -451,7 +456,42 @@ def _reference(
                 leaf.grad = gradient
         return dict(zip((*output_names, *state.values()), (*results, *updates), strict=True))
 
+    tried_twice = False
+
+    def run(arrays: Arrays) -> Arrays:
+        nonlocal tried_twice
+        before = attributes.snapshot(request.model)
+        try:
+            results = once(arrays)
+            if not tried_twice:
+                tried_twice = True
+                _refuse_other_results(results, once(arrays))
+            return results
+        finally:
+            attributes.put_back(before)
+
     return run
+
+
+def _refuse_other_results(first: Arrays, second: Arrays) -> None:
+    """A model that gives something else when it is called again is not what was exported (TraceError IX213)."""
+    for name, a in first.items():
+        b = second[name]
+        equal = a.shape == b.shape and (
+            np.array_equal(a, b)
+            if a.dtype.kind in "biuO"
+            else np.allclose(a.astype(np.complex128), b.astype(np.complex128), rtol=1e-3, atol=1e-3, equal_nan=True)
+        )
+        if not equal:
+            raise TraceError(
+                "IX213",
+                "called again with the same inputs the model gives other results: it keeps a state that is no Buffer, "
+                "or draws random numbers that are not of interchange.eager.random",
+                where=name,
+                found=f"another {name} in the second call",
+                expected="results that follow from the inputs and the Variables",
+                fix="keep state in Buffers and change it by .assign(...)",
+            )
 
 
 def _array(leaf: Any) -> Array:

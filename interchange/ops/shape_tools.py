@@ -84,7 +84,7 @@ def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None) -> Dim
 
 
 def _rounds(a: DimLike, b: DimLike) -> bool:
-    """Whether two sizes are the same but for a division that may leave a rest: then a guard says that it leaves none."""
+    """Whether two sizes are the same but for a division that may leave a rest: a guard then says it leaves none."""
     return symbols(a).keys() == symbols(b).keys() and any("//" in str(d) for d in (a, b))
 
 
