@@ -60,7 +60,7 @@ def Cast(input: Array, *, to: int, saturate: int = 1, round_mode: str = "up") ->
 def _cast(x: Array, dtype: DType, saturate: int, round_mode: str) -> Array:
     if x.dtype == dtype:
         return x
-    if dtype.kind in "fiu" and x.dtype.kind in "fiub":  # numpy's own, which have nothing to saturate
+    if dtype.isbuiltin == x.dtype.isbuiltin == 1 and dtype.kind in "fiu" and x.dtype.kind in "fiub":
         return x.astype(dtype)
     if dtype.kind == "O":
         return np.array([str(v.item() if isinstance(v, np.generic) else v) for v in x.reshape(-1)], object).reshape(
