@@ -235,7 +235,7 @@ class Tensor:
         return self._data
 
     def _snapshot(self) -> Tensor:
-        """What the tape keeps of an input."""
+        """What the tape keeps of an input: of a Variable, which may be assigned later, its present value."""
         return self
 
     def _known(self) -> Array | None:

@@ -231,18 +231,15 @@ class TypeTable(dict[tuple[Any, ...], tuple[Any, ...]]):
 class Bound:
     """An operator with its attributes: complete, validated, and with the kernel and the gradient rule ready to call."""
 
-    __slots__ = ("attributes", "kernel", "n_outputs", "op", "plan", "session", "types")
+    __slots__ = ("attributes", "kernel", "n_outputs", "op", "plan", "types")
 
     def __init__(self, op: Op[Any], attributes: dict[str, Any], outputs: int | None) -> None:
         self.op, self.attributes = op, attributes
         self.n_outputs = outputs if outputs is not None else attributes.get("num_outputs") or op.min_outputs
-        known = {k: v for k, v in attributes.items() if k in op.keywords}
-        if "outputs" in op.keywords:
-            known["outputs"] = self.n_outputs
+        known = self.keywords()
         self.kernel = partial(op.kernel, **known) if known else op.kernel
         self.types = TypeTable(op.schema)
         self.plan = _plan(op, known) if op.rule else None
-        self.session: dict[Any, Any] = {}
         threshold = op.runtime(**known) if callable(op.runtime) else op.runtime
         if threshold is not None:
             from interchange.ops.sessions import with_session
@@ -305,7 +302,7 @@ def save(plan: _Plan, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]
     for kind, i in plan:
         if kind == "in":
             x = inputs[i] if i < len(inputs) else None
-            saved.append(x if x is None or type(x) is Tensor else _snapshot(x))
+            saved.append(x if x is None or type(x) is Tensor else x._snapshot())
         elif kind == "out":
             saved.append(outputs[i]._payload() if i < len(outputs) else None)
         elif kind == "in_shape":
@@ -316,17 +313,12 @@ def save(plan: _Plan, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]
         elif kind == "out_shape":
             saved.append(outputs[i].shape if i < len(outputs) else None)
         elif kind == "rest":
-            saved.append([None if x is None else _snapshot(x) for x in inputs[i:]])
+            saved.append([None if x is None else x._snapshot() for x in inputs[i:]])
         elif kind == "rest_shapes":
             saved.append([None if x is None else x.shape for x in inputs[i:]])
         else:
             saved.append(None)
     return tuple(saved)
-
-
-def _snapshot(x: Tensor) -> Tensor:
-    """A Variable may be assigned later: what is kept is its present value."""
-    return x._snapshot()
 
 
 def _restore(payload: Any, node: Node, index: int) -> Tensor | None:
