@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,12 +58,7 @@ class _Call:
 
 _Atom = _Symbol | _Call
 _Monomial = tuple[_Atom, ...]
-_OPS: dict[str, Callable[[Any, Any], Any]] = {
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
-    "max": max,
-    "min": min,
-}
+_OPS: dict[str, Callable[[Any, Any], Any]] = {"//": operator.floordiv, "%": operator.mod, "max": max, "min": min}
 
 
 class Dim:
@@ -308,15 +304,11 @@ def _divmod(a: DimLike, b: DimLike) -> tuple[DimLike, DimLike]:
     low, high = bounds(remainder)
     if low >= 0 and high < bounds(b)[0]:
         return quotient, remainder
-    as_dim = [x if isinstance(x, Dim) else _constant(x) for x in (remainder, b)]
+    as_dim = [Dim._from(Dim._of(x)) for x in (remainder, b)]
     return (
         quotient + Dim._make({(_Call("//", *as_dim),): 1}),
         Dim._make({(_Call("%", *as_dim),): 1}),
     )
-
-
-def _constant(value: int) -> Dim:
-    return Dim._from({(): value} if value else {})
 
 
 def _without(monomial: _Monomial, factor: _Monomial) -> _Monomial | None:
@@ -334,7 +326,7 @@ def _extreme(op: str, a: DimLike, b: DimLike) -> DimLike:
     low, high = bounds(a - b)
     if low >= 0 or high <= 0:
         return a if (low >= 0) == (op == "max") else b
-    pair = sorted((x if isinstance(x, Dim) else _constant(x) for x in (a, b)), key=str)
+    pair = sorted((Dim._from(Dim._of(x)) for x in (a, b)), key=str)
     return Dim._make({(_Call(op, *pair),): 1})
 
 
@@ -461,11 +453,9 @@ deciders = _Deciders()
 def decide(condition: Condition) -> bool:
     """The truth of a condition the *user's code* asks for; undecidable ones go to the trace, else TraceError IX202."""
     known = condition.holds()
-    if known is not None:
-        return known
-    if deciders.stack:
-        return bool(deciders.stack[-1].decide(condition))
-    raise undecidable(condition)
+    if known is None and not deciders.stack:
+        raise undecidable(condition)
+    return bool(deciders.stack[-1].decide(condition)) if known is None else known
 
 
 def must_be_number(size: DimLike) -> None:
@@ -576,11 +566,11 @@ def parse_dim(text: str, known: Mapping[str, Dim] | None = None) -> DimLike:
 
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.FloorDiv: lambda a, b: a // b,
-    ast.Mod: lambda a, b: a % b,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
 }
 
 

@@ -113,6 +113,7 @@ class Trace:
         self._sizes: dict[str, Tensor] = {}
         self._schemas: dict[tuple[str, str], tuple[schemas.OpSchema, Any] | None] = {}
         self._used: set[str] = set()  # names of values
+        self._made: dict[str, Value] = {}  # what nodes made, by name
         self._dims: set[str] = set()  # names of sizes
         self._count = 0
 
@@ -303,13 +304,16 @@ class Trace:
 
     def rename(self, value: Value, name: str) -> None:
         """Give a value the name that the user chose; an automatic name in its way makes room."""
-        for other in (v for n in self.graph.nodes for v in n.outputs if v.name == name and v is not value):
+        other = self._made.get(name)
+        if other is not None and other is not value:
             other.name = self.unique(name)
+            self._made[other.name] = other
         constant = self.graph.initializers.pop(name, None)
         if constant is not None:
             constant.name = self.unique(name)
             self.graph.initializers[constant.name] = constant
         value.name = name
+        self._made[name] = value
         self._used.add(name)
 
     def write(self, variable: Variable, value: Tensor) -> None:
@@ -375,6 +379,7 @@ class Trace:
         values = [Value(self._name(op.name), d, _plain(s)) for d, s in zip(dtypes, shapes, strict=True)]
         node = Node(op.name, inputs, values, attributes, domain=op.domain, name=values[0].name, metadata=self._origin())
         self.graph.nodes.append(node)
+        self._made.update((v.name, v) for v in values)
         self.domains.add(op.domain)
         outputs = [
             Symbolic(self, v, d, s, known if i == 0 else None).traced()

@@ -159,13 +159,14 @@ def _growth(node: Node, arrays: Sequence[Array | None]) -> float:
 
 def _adopt_outputs(graph: Graph, instead: dict[Value, Value]) -> int:
     """Where a graph output is only a second name (Identity) for what a node here makes, let that node make it."""
-    changed = 0
+    adopted: dict[Value, Value] = {}
+    gone: set[Node] = set()
     mine = set(graph.nodes)
     outputs = set(graph.outputs)
-    for node in list(graph.nodes):
-        source, made = node.inputs[0] if node.inputs else None, node.outputs[0]
-        if node.domain or node.op_type != "Identity" or source is None or made not in outputs:
+    for node in graph.nodes:
+        if node.domain or node.op_type != "Identity" or node.inputs[0] is None or node.outputs[0] not in outputs:
             continue
+        source, made = adopted.get(node.inputs[0], node.inputs[0]), node.outputs[0]
         maker = source.producer
         if maker is None or maker not in mine or source in outputs:
             continue
@@ -173,11 +174,14 @@ def _adopt_outputs(graph: Graph, instead: dict[Value, Value]) -> int:
         made.producer, made.index = maker, source.index
         if made.dtype is None:
             made.dtype, made.shape, made.type_proto = source.dtype, source.shape, source.type_proto
-        graph.nodes.remove(node)
-        graph.replace_uses(source, made)
-        instead[source] = made
-        changed += 1
-    return changed
+        gone.add(node)
+        adopted[source] = made
+    if adopted:
+        graph.nodes = [node for node in graph.nodes if node not in gone]
+        for node in graph.walk():
+            node.inputs = [v if v is None else adopted.get(v, v) for v in node.inputs]
+    instead |= adopted
+    return len(gone)
 
 
 _CONSTANT: dict[str, Any] = {
