@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from interchange import ops
-from interchange.eager import Parameter, Tensor, no_grad, optim
+from interchange.eager import Parameter, Tensor, nn, no_grad, optim
 from interchange.eager.compiling import compile
 from interchange.errors import TraceError
 
@@ -155,6 +155,23 @@ def test_a_frozen_parameter_stays():
     w.requires_grad = False
     step(Tensor([1.0]))
     assert w.tolist() == [1]
+
+
+def test_a_replaced_part_and_a_new_hook_are_seen():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    f = compile(lambda x: net(x))
+    x = Tensor([[1.0, 2.0]])
+    f(x)
+    nn.Linear(3, 3)  # another module: nothing changed
+    f(x)
+    assert f.compilations == 1
+    net[1] = nn.Linear(2, 1)
+    np.testing.assert_allclose(f(x).numpy(), net(x).numpy(), rtol=1e-6)
+    handle = net[0].register_forward_hook(lambda module, args, output: output * 3)
+    np.testing.assert_allclose(f(x).numpy(), net(x).numpy(), rtol=1e-6)
+    handle.remove()
+    np.testing.assert_allclose(f(x).numpy(), net(x).numpy(), rtol=1e-6)
+    assert f.compilations == 3
 
 
 def test_an_argument_that_cannot_be_recognised_is_refused():

@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from interchange.eager import pytree
 from interchange.eager.tensor import Edge, Leaf, Tensor, mode, to_array, wrap
-from interchange.eager.trace import Trace, active_trace, earlier_gradient
+from interchange.eager.trace import Trace, active_trace, earlier_gradient, structure
 from interchange.eager.traced import Traced
 from interchange.errors import TraceError, user_line
 from interchange.graph.core import Value
@@ -131,6 +131,8 @@ class _Step:
         arguments = [v.name for v in trace.graph.inputs]
         read = list(trace.variables.values())
         self.modules = trace.modules
+        self.changes = structure.changes
+        self.parts = [m._parts() for m, _ in self.modules]
         self.trained = [(v, v.requires_grad) for v in read]
         written = [trace.variables[k] for k in trace.written]
         self.position = {e: i for i, e in enumerate(edges) if e is not None}  # of an input's leaf among the arguments
@@ -166,10 +168,21 @@ class _Step:
             trace.graph.inputs.append(value)
 
     def still_valid(self) -> bool:
-        """Whether modules are in the mode (train, eval) they were traced in, and the same variables are trained."""
-        return all(m.training == training for m, training in self.modules) and all(
-            (v._edge is not None) == trained for v, trained in self.trained
+        """Whether modules have the parts and the mode they were traced in, and the same variables are trained."""
+        return (
+            (self.changes == structure.changes or self._same_parts())
+            and all(m.training == training for m, training in self.modules)
+            and all((v._edge is not None) == trained for v, trained in self.trained)
         )
+
+    def _same_parts(self) -> bool:
+        """Whether the modules have the parts and hooks they were traced with."""
+        for (module, _), before in zip(self.modules, self.parts, strict=True):
+            now = module._parts()
+            if len(now) != len(before) or not all(a is b for a, b in zip(now, before, strict=True)):
+                return False
+        self.changes = structure.changes
+        return True
 
     def _leaf(self, leaf: Leaf, given: list[Tensor]) -> Leaf:
         """The leaf itself, or that of the argument it stands for."""

@@ -47,6 +47,15 @@ class _Active(threading.local):
 _active = _Active()
 
 
+class _Structure:
+    """How often a module got or lost a part or a hook: while the number is the same, so are all modules."""
+
+    changes = 0
+
+
+structure = _Structure()
+
+
 def active_trace() -> Trace | None:
     """The innermost trace of this thread."""
     return _active.stack[-1] if _active.stack else None

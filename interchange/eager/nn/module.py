@@ -13,7 +13,7 @@ import numpy as np
 from interchange.dtypes import dtype_of, is_float, name_of
 from interchange.eager.state import Differences, State, load_values, values_of
 from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, shape_text, traces, wrap
-from interchange.eager.trace import active_trace, scope
+from interchange.eager.trace import active_trace, scope, structure
 from interchange.errors import InterchangeError, OperatorError, user_line
 
 M = TypeVar("M", bound="Module")
@@ -30,11 +30,14 @@ class Handle:
 
     def __init__(self, hooks: list[Hook], hook: Hook) -> None:
         self._hooks, self._hook = hooks, hook
+        hooks.append(hook)
+        structure.changes += 1
 
     def remove(self) -> None:
         """Remove the hook; a second time does nothing."""
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
+            structure.changes += 1
 
     __call__ = remove
 
@@ -125,10 +128,12 @@ class Module:
         if name not in group:
             self._forget(name)
         group[name] = value
+        structure.changes += 1
         if isinstance(value, Variable) and value.name is None:
             value.name = name
 
     def _forget(self, name: str) -> None:
+        structure.changes += 1
         for group in (self._parameters, self._buffers, self._modules):
             group.pop(name, None)
         self._transient.discard(name)
@@ -225,13 +230,16 @@ class Module:
 
     def register_forward_hook(self, hook: Hook) -> Handle:
         """Call ``hook(module, args, output)`` after each call; what it returns, if not None, replaces the output."""
-        self._hooks.append(hook)
         return Handle(self._hooks, hook)
 
     def register_forward_pre_hook(self, hook: Hook) -> Handle:
         """Call ``hook(module, args)`` before each call; what it returns, if not None, replaces the arguments."""
-        self._pre_hooks.append(hook)
         return Handle(self._pre_hooks, hook)
+
+    def _parts(self) -> tuple[Any, ...]:
+        """What a trace of `forward` depends on besides its arguments: a compiled function compares it."""
+        groups = (self._parameters, self._buffers, self._modules)
+        return (*chain.from_iterable(g.values() for g in groups), *self._pre_hooks, *self._hooks)
 
     # -- what belongs to it --------------------------------------------------------------------------------------------
     def named_modules(self, prefix: str = "", *, remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
