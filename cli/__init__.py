@@ -1,20 +1,22 @@
 """The command line: one file for each command, imported when it is used; errors as text or JSON, never as a traceback.
 
-Exit status: 0 good, 1 findings or a mismatch, 2 usage or an error that the user can repair, 3 a mistake of ours.
+Exit status: 0 good, 1 findings or a mismatch, 2 usage or an error that the user can repair, 3 a mistake of ours;
+130 and 141 as the shell has them for Ctrl-C and for a reader that has gone.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 import click
 
-from interchange.errors import InterchangeError
+from interchange.cli.output import json_text, on_terminal
+from interchange.errors import InterchangeError, printable
 
 # command -> (file, what it does); the files are imported only when their command runs
 COMMANDS = {
@@ -95,42 +97,49 @@ def run(args: Sequence[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         if as_json:
-            click.echo(json.dumps({"error": {"code": "usage", "message": error.format_message()}}, indent=2))
+            click.echo(json_text({"error": {"code": "usage", "message": error.format_message()}}))
         else:
             error.show()
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone: head, less
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:  # click's answer when the reader of our output has gone: head, less
+        return 141
+    except (OSError, MemoryError) as error:  # a full disk under our output, no memory: nobody's mistake
+        what = str(error) or "not enough memory"
+        _say("system", f"the system refuses: {what}", as_json)
+        return 2
     except Exception as error:  # whatever it is, it is our mistake, and no reader wants its traceback
         if "--debug" in args:
             raise
         what = f"{type(error).__name__}: {error}"
-        if as_json:
-            click.echo(json.dumps({"error": {"code": "internal", "message": what}}, indent=2))
-        else:
-            click.echo(f"interchange made a mistake: {what}", err=True)
-            click.echo(
-                "Please report it with the output of the same command with --debug, and of interchange doctor.",
-                err=True,
-            )
+        _say("internal", f"interchange made a mistake: {what}", as_json)
+        click.echo(
+            "Please report it with the output of the same command with --debug, and of interchange doctor.", err=True
+        )
         return 3
+
+
+def _say(code: str, message: str, as_json: bool) -> None:
+    if as_json:
+        with suppress(OSError):  # it may be the output itself that is refused
+            click.echo(json_text({"error": {"code": code, "message": message}}))
+    else:
+        click.echo(printable(message), err=True)
 
 
 def _tell(error: InterchangeError, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": error.to_dict()}, indent=2))
+        click.echo(json_text({"error": error.to_dict()}))
         return
     head, *rest = str(error).split("\n")
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+    if on_terminal(sys.stderr) and "NO_COLOR" not in os.environ:
         head = click.style(head, fg="red", bold=True)
         rest = [click.style(line[:12], fg="cyan") + line[12:] if line[2:3].isalpha() else line for line in rest]
     click.echo("\n".join([head, *rest]), err=True)
     for note in getattr(error, "__notes__", ()):
-        click.echo(note, err=True)
+        click.echo(printable(note), err=True)
 
 
 __all__ = ["COMMANDS", "cli", "main", "run"]

@@ -39,13 +39,13 @@ def command(
     interchange check *.onnx --target "onnxruntime>=1.18" --ignore IX595
     """
     from interchange.checker import check
-    from interchange.cli.output import emit, progress
+    from interchange.cli.output import emit, on_terminal, progress
 
     reports = []
     for path in paths:
         with progress(f"checking {path}"):
             reports.append(check(path, target=target, select=select or None, ignore=ignore or None))
-    color = sys.stdout.isatty() and not as_json
+    color = on_terminal(sys.stdout) and not as_json
     if color:
         for report in reports:
             click.echo(report.text(color=True))

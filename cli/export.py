@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from interchange.cli.models import find_model, inputs_option
+from interchange.cli.models import find_model, inputs_option, need_inputs
 
 
 @click.command("export")
@@ -40,9 +40,11 @@ def command(
       interchange export iris.py:make iris.onnx --input "x: float32[batch, 3]" --target "onnxruntime>=1.18"
     """
     from interchange import export
+    from interchange.checker.context import plural
     from interchange.cli.output import emit, progress
 
     source, example = find_model(model, inputs)
+    need_inputs(source, example, model)
     if hasattr(source, "train"):
         source.train(train)
     with progress(f"exporting {model}"):
@@ -68,5 +70,9 @@ def command(
         },
         as_json,
         f"wrote {path}: {inputs_text} -> {outputs_text}\n"
-        + ("not verified" if report is None else f"verified in {report['runtime']} at {len(report['trials'])} sizes"),
+        + (
+            "not verified"
+            if report is None
+            else f"verified in {report['runtime']} at {plural(len(report['trials']), 'size')}"
+        ),
     )

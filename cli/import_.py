@@ -20,11 +20,11 @@ def command(path: str, weights: str | None, output: str | None, as_json: bool) -
 
     with progress(f"importing {path}"):
         model = import_model(path)
-        if weights:
+        if weights is not None:
             from interchange.eager.state_files import save
 
             save(model, weights)
-        if output:
+        if output is not None:
             export(model, path=output)
     parameters = {n: [list(p.shape), str(p.dtype)] for n, p in model.named_parameters()}
     lines = [f"{path}: {', '.join(map(str, model.specs.values()))} -> {', '.join(model.output_names)}"]

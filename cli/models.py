@@ -25,10 +25,9 @@ inputs_option: Callable[[Any], Any] = click.option(
 
 
 def find_model(text: str, inputs: tuple[str, ...]) -> tuple[Any, Any]:
-    """The model named by ``file.py:name`` or ``module:name``, and its inputs.
+    """The model named by ``file.py:name`` or ``module:name``, and its inputs; None where they are not known.
 
-    Raises UsageError IX810 (not of that form), IX811 (no such file, module or name), IX812 (the user's code fails),
-    IX813 (no inputs known).
+    Raises UsageError IX810 (not of that form), IX811 (no such file, module or name), IX812 (the user's code fails).
     """
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
@@ -55,8 +54,11 @@ def find_model(text: str, inputs: tuple[str, ...]) -> tuple[Any, Any]:
             fix=f"did you mean {close[0]}?" if close else "check the spelling",
         ) from None
     model, example = _made(found, text)
-    if inputs:
-        example = _shapes(inputs)
+    return model, read_shapes(inputs) if inputs else example
+
+
+def need_inputs(model: Any, example: Any, text: str) -> None:
+    """Raise UsageError IX813 for a model of which nothing says what it takes."""
     if example is None and not hasattr(model, "example_inputs"):
         raise UsageError(
             "IX813",
@@ -65,11 +67,18 @@ def find_model(text: str, inputs: tuple[str, ...]) -> tuple[Any, Any]:
             expected='--input "x: float32[batch, 3]", or a factory that returns (model, inputs)',
             fix="add --input for each argument of forward",
         )
-    return model, example
 
 
 def _module(place: str) -> ModuleType:
     if not place.endswith(".py"):
+        if "/" in place or place.startswith("."):
+            raise UsageError(
+                "IX811",
+                f"there is no module {place}",
+                found=place,
+                expected="a module that Python can import, or a path that ends in .py",
+                fix=f"did you mean {place}.py?" if Path(f"{place}.py").is_file() else "write the path with its .py",
+            )
         sys.path.insert(0, str(Path.cwd()))
         try:
             return importlib.import_module(place)
@@ -83,7 +92,7 @@ def _module(place: str) -> ModuleType:
                     fix="run from the folder that holds the package, or install it",
                 ) from None
             raise _broken(place, error) from error
-        except Exception as error:
+        except _FAILURES as error:
             raise _broken(place, error) from error
         finally:
             sys.path.pop(0)
@@ -102,11 +111,14 @@ def _module(place: str) -> ModuleType:
         spec.loader.exec_module(module)
     except InterchangeError:
         raise
-    except Exception as error:
+    except _FAILURES as error:
         raise _broken(place, error) from error
     finally:
         sys.path.pop(0)
     return module
+
+
+_FAILURES = (Exception, SystemExit)  # a script that ends with sys.exit() is none that can be imported
 
 
 def _broken(place: str, error: BaseException) -> UsageError:
@@ -115,13 +127,16 @@ def _broken(place: str, error: BaseException) -> UsageError:
     while line is not None and line.tb_next is not None:
         line = line.tb_next
     where = f"{Path(line.tb_frame.f_code.co_filename).name}:{line.tb_lineno}" if line else place
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{Path(error.filename).name}:{error.lineno}"
+    file = place.rpartition(":")[0] if ".py:" in place else place
     return UsageError(
         "IX812",
         f"{place} fails: {type(error).__name__}: {error}",
         where=where,
         found=type(error).__name__,
         expected="code that runs",
-        fix=f"run it by itself first: python {place}" if place.endswith(".py") else "import it by itself first",
+        fix=f"run it by itself first: python {file}" if file.endswith(".py") else "import it by itself first",
     )
 
 
@@ -134,7 +149,7 @@ def _made(found: Any, text: str) -> tuple[Any, Any]:
             found = found()
         except InterchangeError:
             raise
-        except Exception as error:
+        except _FAILURES as error:
             raise _broken(text, error) from error
     if isinstance(found, tuple) and len(found) == 2:
         return found[0], found[1]
@@ -148,7 +163,8 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
     return all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
 
 
-def _shapes(inputs: tuple[str, ...]) -> dict[str, Any] | tuple[Any, ...]:
+def read_shapes(inputs: tuple[str, ...]) -> dict[str, Any] | tuple[Any, ...]:
+    """What the ``--input`` options say: by name, or in call order. Raises UsageError IX803, IX814."""
     from interchange.dims import parse_spec
 
     specs = [parse_spec(text) for text in inputs]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,6 +43,7 @@ def command(
     interchange schema --list --domain ai.onnx.ml
     """
     from interchange import schemas
+    from interchange.cli.output import emit
 
     if sum((operator is not None, diff is not None, list_all)) != 1:
         raise click.UsageError("Name one OPERATOR, or give --diff OPERATOR OLD NEW, or --list.")
@@ -51,28 +51,26 @@ def command(
         schemas.register_file(file)
     if diff is not None:
         changes = schemas.diff(*diff, domain=domain)
-        click.echo(_json(changes.to_dict()) if as_json else str(changes))
+        emit(changes.to_dict(), as_json, str(changes))
     elif list_all:
         names = schemas.operators(domain, opset)
-        click.echo(_json(names) if as_json else "\n".join(names))
+        emit(names, as_json, "\n".join(names))
     elif operator is not None:
         found, versions = schemas.schema(operator, opset, domain), schemas.versions(operator, domain)
         if as_json:
-            click.echo(_json({**found.to_dict(), "versions": versions, "doc": found.doc}))
+            emit({**found.to_dict(), "versions": versions, "doc": found.doc}, True, "")
         else:
             _print(found, versions)
 
 
-def _json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False)
-
-
 def _print(schema: OpSchema, versions: tuple[int, ...]) -> None:
     """Tables on a terminal, the same rows as aligned lines in a pipe."""
+    from interchange.cli.output import on_terminal
+    from interchange.errors import printable
     from interchange.schemas import describe as texts
 
-    if not sys.stdout.isatty():
-        click.echo(texts.describe(schema, versions))
+    if not on_terminal(sys.stdout):
+        click.echo(printable(texts.describe(schema, versions)))
         return
     from rich.console import Console
     from rich.table import Table
@@ -82,11 +80,12 @@ def _print(schema: OpSchema, versions: tuple[int, ...]) -> None:
     console.print(Text(schema.title, "bold"), Text(f"versions {', '.join(map(str, versions))}", "dim"))
     if schema.deprecated:
         console.print(Text("deprecated", "bold red"))
-    console.print(Text(texts.first_sentence(schema.doc)))
+    console.print(Text(printable(texts.first_sentence(schema.doc))))
     for heading, rows in texts.sections(schema).items():
         console.print(Text(f"\n{heading}", "bold cyan"))
         table = Table(show_header=False, box=None, padding=(0, 2))
         table.add_column(no_wrap=True, style="green")
         for name, facts, doc in rows:
-            table.add_row(Text(name), Text.assemble(facts, (f"\n{doc}" if doc else "", "dim")))
+            facts, doc = printable(facts), printable(doc)
+            table.add_row(Text(printable(name)), Text.assemble(facts, (f"\n{doc}" if doc else "", "dim")))
         console.print(table)

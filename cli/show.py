@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ def command(path: str, sizes: tuple[str, ...], as_json: bool) -> None:
     interchange show model.onnx
     interchange show model.onnx --size batch=1
     """
+    from interchange.checker.context import plural
     from interchange.checker.summary import summarize
     from interchange.cli.output import emit
     from interchange.cli.tables import show_sections
@@ -45,7 +45,7 @@ def command(path: str, sizes: tuple[str, ...], as_json: bool) -> None:
                 [
                     "multiply-adds",
                     str(work["total"]),
-                    f"{work['unknown']} nodes not counted" if work["unknown"] else "",
+                    f"{plural(work['unknown'], 'node')} not counted" if work["unknown"] else "",
                 ],
             ],
             "Operators": [[op, str(count)] for op, count in found["operators"].items()],
@@ -62,7 +62,7 @@ def _sizes(texts: tuple[str, ...]) -> dict[str, int]:
     found = {}
     for text in texts:
         name, _, number = text.partition("=")
-        if not (name and number.isdigit()):
+        if not (name and number.isascii() and number.isdigit() and len(number) < 19):
             raise UsageError(
                 "IX843",
                 f"{text!r} is not a size",
@@ -74,13 +74,13 @@ def _sizes(texts: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _evidence(evidence: Any) -> list[list[str]]:
-    if not isinstance(evidence, dict):
+def _evidence(evidence: dict[str, Any] | None) -> list[list[str]]:
+    if evidence is None:
         return []
     trials = evidence.get("trials", [])
-    sizes = [json.dumps(t.get("sizes", {})) for t in trials if isinstance(t, dict)]
+    sizes = [", ".join(f"{n}={s}" for n, s in t["sizes"].items()) or "its fixed sizes" for t in trials]
     verdict = "equal to its source" if evidence.get("ok") else "NOT equal to its source"
-    return [[verdict, f"in {evidence.get('runtime', '?')}", f"at {len(trials)} sizes: {'; '.join(sizes)}"]]
+    return [[verdict, f"in {evidence.get('runtime', '?')}", f"at {'; '.join(sizes)}"]]
 
 
 def _bytes(count: int) -> str:

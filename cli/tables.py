@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
+from interchange.cli.output import on_terminal
 from interchange.errors import printable
 
 Rows = Sequence[Sequence[str]]
@@ -14,7 +15,7 @@ Rows = Sequence[Sequence[str]]
 
 def show_sections(sections: Mapping[str, Rows]) -> None:
     """Print each section that has rows under its heading."""
-    if sys.stdout.isatty():
+    if on_terminal(sys.stdout):
         _rich(sections)
         return
     for heading, rows in sections.items():

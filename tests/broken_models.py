@@ -128,6 +128,16 @@ def _() -> Any:
     return relu(inputs=[value("x", F, [-5, 3])], outputs=[value("y", F, [-1, 3])])
 
 
+@case("input without a name", "IX526", "an input")
+def _() -> Any:
+    return relu(inputs=[value("x", F, [2]), value("", F, [2])], outputs=[value("y", F, [2])])
+
+
+@case("initializer without a name", "IX526", "an initializer")
+def _() -> Any:
+    return relu(initializers=[const("", [1.0])])
+
+
 # -- data -------------------------------------------------------------------------------------------------------------
 @case("raw_data shorter than dims", "IX530", "'w'")
 def _() -> Any:

@@ -270,3 +270,20 @@ def test_cut_and_changed_files_never_crash_the_checker(case: Case, tmp_path: Pat
             continue
         assert isinstance(report, Report)
         assert report.text()
+
+
+@pytest.mark.parametrize("version", [2**40, -(2**40)])
+def test_versions_beyond_any_integer_are_findings(version: int) -> None:
+    m = relu()
+    m.opset_import[0].version = version
+    assert [f.code for f in check(m).findings] == ["IX504"]
+    m = relu()
+    m.ir_version = version
+    assert [f.code for f in check(m).findings] == ["IX501"]
+
+
+def test_a_single_code_may_be_a_text() -> None:
+    m = relu()
+    m.graph.name = ""
+    assert [f.code for f in check(m, select="IX518").findings] == ["IX518"]
+    assert check(m, ignore="IX51").findings == ()

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from broken_models import F, const, model, node, relu, value
+from onnx import TensorProto
 
 from interchange import cli
 from interchange.cli import run as run_cli
@@ -170,6 +171,103 @@ def test_run_refuses(folder: Path, capsys: Any, args: list[str], code: str) -> N
     assert code in ran.err
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("1,2,\n4,5,6\n", "line 1: an empty cell"),  # and not a heading: its row would be lost
+        ("a,b,c\n4,5,x\n", "line 2: 'x' is not a number"),
+        ("a,b,c\n", "no numbers"),
+        ("x,x\n1,2\n", "two columns 'x'"),
+    ],
+)
+def test_a_csv_loses_no_row_and_no_column(folder: Path, capsys: Any, content: str, says: str) -> None:
+    Path("d.csv").write_text(content)
+    ran = Ran(capsys, "run", "good.onnx", "d.csv")
+    assert ran.status == 2
+    assert "IX840" in ran.err
+    assert says in ran.err
+
+
+def damaged(name: str) -> str:
+    """A data file that is cut short, has a flipped byte, or is something else."""
+    content = Path(write("d.npz")).read_bytes()
+    match name:
+        case "flipped.npz":
+            content = content[:70] + bytes([content[70] ^ 255]) + content[71:]
+        case "cut.npz":
+            content = content[:-20]
+        case "text.npz":
+            content = b"hello"
+        case "array.npz":
+            content = Path(write("d.npy")).read_bytes()
+        case "deep.json":
+            content = b"[" * 100_000
+    Path(name).write_bytes(content)
+    return name
+
+
+@pytest.mark.parametrize("name", ["flipped.npz", "cut.npz", "text.npz", "array.npz", "archive.npy", "deep.json"])
+def test_damaged_data_files_are_no_mistake_of_ours(folder: Path, capsys: Any, name: str) -> None:
+    ran = Ran(capsys, "run", "good.onnx", damaged(name))
+    assert ran.status == 2
+    assert "IX840" in ran.err
+    assert "pickle" not in ran.err  # no advice to load what is not trusted
+    assert Ran(capsys, "run", "good.onnx", "--input", "x=" + "[" * 10_000).status == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "given", "expected"),
+    [
+        ("file", TensorProto.STRING, '["é", ""]', ["é", ""]),
+        ("allow_pickle", TensorProto.BFLOAT16, "[0.5, 2]", [0.5, 2.0]),
+    ],
+)
+def test_outputs_keep_their_names_and_can_be_read_again(
+    folder: Path, capsys: Any, name: str, kind: int, given: str, expected: list[Any]
+) -> None:
+    nodes = [node("Identity", ["x"], [name])]
+    onnx.save(model(nodes, [value("x", kind, ("n",))], [value(name, kind, ("n",))]), "names.onnx")
+    ran = Ran(capsys, "run", "names.onnx", "--input", f"x={given}", "--output", "o.npz")
+    assert ran.status == 0, ran.err
+    with np.load("o.npz", allow_pickle=False) as found:
+        assert found[name].tolist() == expected
+
+
+def test_sequences_are_printed_and_saved_as_json(folder: Path, capsys: Any) -> None:
+    row = value("x", F, ("n",))
+    pair = onnx.helper.make_tensor_sequence_value_info("s", F, ["n"])
+    onnx.save(model([node("SequenceConstruct", ["x", "x"], ["s"])], [row], [pair]), "pair.onnx")
+    expected = {"s": [[1.0, 2.0], [1.0, 2.0]]}
+    assert Ran(capsys, "run", "pair.onnx", "--input", "x=[1, 2]", "--json").json == expected
+    assert Ran(capsys, "run", "pair.onnx", "--input", "x=[1, 2]", "--output", "o.json").status == 0
+    assert json.loads(Path("o.json").read_text()) == expected
+    assert "IX842" in Ran(capsys, "run", "pair.onnx", "--input", "x=[1, 2]", "--output", "o.npz").err
+
+
+def test_json_has_no_nan_and_reads_its_own(folder: Path, capsys: Any) -> None:
+    def refuse(token: str) -> None:
+        raise AssertionError(token)
+
+    given = '{"x": [["NaN", "-Infinity", "Infinity"]]}'
+    Path("odd.json").write_text(given)
+    ran = Ran(capsys, "run", "good.onnx", "odd.json", "--json")
+    assert json.loads(ran.out, parse_constant=refuse) == {"y": [["NaN", 0.0, "Infinity"]]}
+
+
+def test_a_failed_save_leaves_what_was_there(folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    Path("o.npz").write_text("before")
+    monkeypatch.setattr("os.write", full)
+    ran = Ran(capsys, "run", "good.onnx", write("d.npz"), "--output", "o.npz")
+    monkeypatch.undo()
+    assert ran.status == 2
+    assert "No space left" in ran.err
+    assert (folder / "o.npz").read_text() == "before"
+    assert not list(folder.glob(".interchange-*"))
+
+
 def test_one_array_for_two_inputs_needs_a_name(folder: Path, capsys: Any) -> None:
     ran = Ran(capsys, "run", "two.onnx", write("d.npy"))
     assert "IX841" in ran.err
@@ -220,6 +318,74 @@ def test_show_follows_sizes_that_are_computed(folder: Path, capsys: Any) -> None
     data.append(const("w", np.ones((12, 5))))
     onnx.save(model(nodes, [value("x", F, ("N", 3, 4))], [value("y", F, None)], data), "computed.onnx")
     assert Ran(capsys, "show", "computed.onnx", "--json").json["macs"]["total"] == "60*N"
+
+
+def counted(capsys: Any, ins: dict[str, Any], op: str, out: Any, *weights: Any, **attributes: Any) -> dict[str, Any]:
+    """The work of a model of one node: inputs by name with their shapes, then constants w0, w1..."""
+    names = [f"w{i}" for i in range(len(weights))]
+    data = [const(n, w, w.dtype.type) for n, w in zip(names, weights, strict=True)]
+    types = {n: TensorProto.UINT8 if op.endswith("Integer") else F for n in ins}
+    made = node(op, [*ins, *names], ["y"], **attributes)
+    kind = TensorProto.INT32 if op.endswith("Integer") else F
+    onnx.save(model([made], [value(n, types[n], s) for n, s in ins.items()], [value("y", kind, out)], data), "m.onnx")
+    found: dict[str, Any] = Ran(capsys, "show", "m.onnx", "--json").json["macs"]
+    return found
+
+
+def ones(*shape: int, dtype: Any = np.float32) -> Any:
+    return np.ones(shape, dtype)
+
+
+def test_show_counts_every_kind_of_product(folder: Path, capsys: Any) -> None:
+    image, wide = ("n", 4, 8, 8), (1, 6, 17, 17)
+    same = [1, 1, 1, 1]
+    assert counted(capsys, {"x": image}, "Conv", None, ones(6, 2, 3, 3), group=2, pads=same)["total"] == "6912*n"
+    transposed = counted(capsys, {"x": (1, 4, 8, 8)}, "ConvTranspose", wide, ones(4, 3, 3, 3), group=2, strides=[2, 2])
+    assert transposed["total"] == 4 * 64 * 3 * 9
+    assert counted(capsys, {"x": (8, "n")}, "Gemm", None, ones(5, 8), transA=1, transB=1)["total"] == "40*n"
+    assert counted(capsys, {"x": ("b", 8)}, "MatMul", None, ones(8))["total"] == "8*b"
+    both = {"x": ("b", 1, "t", 8), "z": ("h", 8, "s")}
+    assert counted(capsys, both, "MatMul", None)["total"] == "8*b*h*s*t"
+    assert counted(capsys, {"x": ("b", 8)}, "MatMulInteger", None, ones(8, 5, dtype=np.uint8))["total"] == "40*b"
+    assert counted(capsys, {"x": ("b", 8)}, "Einsum", None, ones(8, 5), equation="bi,ij->bj")["total"] == "40*b"
+    sequence = {"x": ("t", "b", 8)}
+    assert counted(capsys, sequence, "LSTM", None, ones(1, 16, 8), ones(1, 16, 4), hidden_size=4)["total"] == "192*b*t"
+
+
+def test_show_never_counts_unknown_work_as_none(folder: Path, capsys: Any) -> None:
+    query = dict.fromkeys("qkv", ("b", "h", "t", 8))
+    found = counted(capsys, query, "Attention", None)
+    assert found == {"total": 0, "nodes": {}, "unknown": 1}
+    onnx.save(model([node("MatMul", ["x", "w"], ["y"])], [value("x", F, ("batch size", 8)), value("w", F, (8, 5))],
+                    [value("y", F, None)]), "m.onnx")  # fmt: skip
+    assert Ran(capsys, "show", "m.onnx", "--json").json["macs"]["total"] == "40*batch_size"
+    assert Ran(capsys, "show", "m.onnx", "--size", "batch_size=2", "--json").json["macs"]["total"] == 80
+
+
+@pytest.mark.parametrize("size", ["btach=1", "batch=²", "batch=" + "9" * 5000, "batch=-1"])
+def test_show_refuses_a_size_that_would_count_nothing(cnn: str, capsys: Any, size: str) -> None:
+    ran = Ran(capsys, "show", cnn, "--size", size)
+    assert ran.status == 2
+    assert "IX843" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("evidence", '{"trials": 5}'),
+        ("state", "[1]"),
+        ("dims", '{"n": 5}'),
+        ("guards", '[{"condition": "batch >= 0"}]'),
+        ("guards", "[" * 10_000),
+    ],
+)
+def test_damaged_notes_are_findings_and_can_be_shown(folder: Path, capsys: Any, key: str, text: str) -> None:
+    proto = onnx.load("good.onnx")
+    proto.metadata_props.add(key=f"interchange.{key}", value=text)
+    onnx.save(proto, "damaged.onnx")
+    assert Ran(capsys, "show", "damaged.onnx").status == 0
+    ran = Ran(capsys, "check", "damaged.onnx")
+    assert (ran.status == 1) == ("IX590" in ran.out) == ("why" not in text and "condition" not in text)
 
 
 def test_show_for_a_reader(cnn: str, capsys: Any) -> None:
@@ -308,3 +474,66 @@ def test_entry_point_starts_quickly_and_loads_only_its_command(folder: Path) -> 
     found = subprocess.run([sys.executable, "-m", "interchange", "check", "bad.onnx"], capture_output=True, text=True)
     assert found.returncode == 1
     assert "IX506" in found.stdout
+
+
+def in_a_shell(line: str) -> tuple[int, str]:
+    """(status, what it wrote to the standard error) of a line in which ix is the command."""
+    found = subprocess.run(
+        ["bash", "-c", f"ix() {{ '{sys.executable}' -m interchange \"$@\"; }}; set -o pipefail; {line}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.returncode, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ("ix show good.onnx | true", 141, ""),  # neither good nor findings: nobody has seen the answer
+        ("ix check bad.onnx >&-", 1, ""),
+        ("ix check gone.onnx 2>&-", 2, ""),
+        ("ix show good.onnx >/dev/full", 2, "No space left on device"),
+    ],
+)
+def test_output_that_nobody_takes(folder: Path, line: str, status: int, says: str) -> None:
+    found, error = in_a_shell(line)
+    assert found == status
+    assert says in error
+    assert "mistake" not in error
+    assert "Traceback" not in error
+
+
+# -- models by name ---------------------------------------------------------------------------------------------------
+def test_a_users_file_that_fails_is_told_with_its_line(folder: Path, capsys: Any) -> None:
+    Path("syntax.py").write_text("x = 1\ndef (\n")
+    Path("ends.py").write_text("import sys\nsys.exit(0)\n")
+    Path("fails.py").write_text("def make():\n    return 1 / 0\n")
+    Path("iris.py").write_text("")
+    for name, place, fix in (
+        ("syntax.py:x", "syntax.py:2", "python syntax.py"),
+        ("ends.py:x", "ends.py:2", "python ends.py"),
+        ("fails.py:make", "fails.py:2", "python fails.py"),
+    ):
+        ran = Ran(capsys, "export", name, "m.onnx", "--input", "float32[3]", "--json")
+        assert ran.status == 2
+        error = ran.json["error"]
+        assert (error["code"], error["where"]) == ("IX812", place)
+        assert error["fix"].endswith(fix)
+    error = Ran(capsys, "export", "./iris:make", "m.onnx", "--json").json["error"]
+    assert (error["code"], error["fix"]) == ("IX811", "did you mean ./iris.py?")
+
+
+def test_verify_takes_the_inputs_from_the_file(folder: Path, capsys: Any) -> None:
+    Path("source.py").write_text("model = lambda x: x.relu()\nother = lambda x: x + 1\n")
+    assert Ran(capsys, "verify", "good.onnx", "source.py:model").status == 1  # only the output's name differs
+    assert Ran(capsys, "export", "source.py:model", "m.onnx", "--input", "x: float32[batch, 3]").status == 0
+    assert Ran(capsys, "verify", "m.onnx", "source.py:model").status == 0
+    assert Ran(capsys, "verify", "m.onnx", "source.py:other").status == 1
+
+
+def test_verify_leaves_nothing_out_silently(folder: Path, capsys: Any) -> None:
+    assert "IX810" in Ran(capsys, "verify", "good.onnx", "").err  # an empty variable of a script is no model
+    assert "IX803" in Ran(capsys, "verify", "good.onnx", "--input", "garbage").err
+    assert Ran(capsys, "verify", "good.onnx", "--input", "x: float32[5, 3]").out.count("ok ") == 1
+    assert Ran(capsys, "verify", "good.onnx", "--sizes", "0").status == 2

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,8 @@ def test_runner_has_fixed_buffers() -> None:
         runner.inputs["x"][:] = number
         assert runner.run()["z"] is buffer
         np.testing.assert_array_equal(buffer, m.run(runner.inputs)["z"])
+    with pytest.raises(TypeError):  # a new array would not be looked at
+        runner.inputs["x"] = ONES  # type: ignore[index]
     with pytest.raises(UsageError) as error:
         loaded(
             model(
@@ -238,6 +241,11 @@ def test_warm_up_finds_sizes_that_the_guards_admit() -> None:
     m = loaded(add(guards=guards, dims={"batch": [2, None]}), warm_up=True)
     assert m.warm_up() == {"batch": 12}
     assert m.warm_up({"batch": 16}) == {"batch": 16}
+    for sizes in ({"btach": 16}, {"batch": 2.5}, 5):
+        with pytest.raises(UsageError, match="IX822"):
+            m.warm_up(sizes)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a size is missing"):
+        m.zeros({})
     with pytest.raises(UsageError) as error:
         loaded(add(guards=[{"condition": "batch >= 1000", "why": "w"}])).warm_up()
     assert error.value.code == "IX822"
@@ -338,9 +346,10 @@ def test_not_a_model(tmp_path: Path) -> None:
 
 
 def test_threads_are_checked_and_session_options_are_passed() -> None:
-    with pytest.raises(UsageError) as error:
-        load(add().SerializeToString(), threads=0)
-    assert error.value.code == "IX820"
+    for threads in (0, 100_000, 2.5, "2"):
+        with pytest.raises(UsageError) as error:
+            load(add().SerializeToString(), threads=threads)  # type: ignore[arg-type]
+        assert error.value.code == "IX820"
     m = loaded(add(), optimize=False, options={"session.intra_op.allow_spinning": "0"})
     np.testing.assert_array_equal(m.run(ONES, ONES)["z"], 2 * ONES)
 
@@ -490,3 +499,41 @@ def test_sequences_are_passed_on() -> None:
     )
     assert str(m.inputs["s"]) == "s: seq(tensor(float32))"
     np.testing.assert_array_equal(m.run([ONES, 2 * ONES], 1)["y"], 2 * ONES)
+
+
+def identity(kind: int, shape: Any = ("n",)) -> Any:
+    return loaded(model([node("Identity", ["x"], ["y"])], [value("x", kind, shape)], [value("y", kind, shape)]))
+
+
+def test_numbers_of_python_are_never_lost() -> None:
+    """A large float does not become an infinity, large whole numbers stay exact."""
+    half, unsigned = identity(TensorProto.FLOAT16), identity(TensorProto.UINT64)
+    assert [p.code for p in problems(half, [70000.0])] == ["IX608"]
+    assert [p.code for p in problems(half, [10**400])] == ["IX608"]
+    assert [p.code for p in problems(identity(TensorProto.FLOAT8E4M3FN), [1000.0])] == ["IX608"]
+    np.testing.assert_array_equal(half.run([np.inf, np.nan])["y"], np.array([np.inf, np.nan], np.float16))
+    assert identity(TensorProto.FLOAT).run([3.4028235e38])["y"][0] == np.finfo(np.float32).max
+    assert unsigned.run([2**64 - 1, 0])["y"].tolist() == [2**64 - 1, 0]
+    for wrong in ([2**64, 0], [2**64 - 1, -1]):
+        assert [p.code for p in problems(unsigned, wrong)] == ["IX608"]
+
+
+def test_a_wrong_shape_of_many_axes_is_told_at_once() -> None:
+    m = identity(TensorProto.FLOAT, tuple(range(2, 14)))
+    begin = time.perf_counter()
+    assert [p.code for p in problems(m, np.ones((1,) * 12, np.float32))] == ["IX604"]
+    assert time.perf_counter() - begin < 1  # all orders of 12 axes would take minutes
+
+
+def test_no_outputs_are_asked_for() -> None:
+    m = loaded(add())
+    assert m.run(ONES, ONES, outputs=[]) == {}
+    with pytest.raises(UsageError, match="IX821"):
+        m.run(ONES, ONES, outputs=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("source", [5, None, ["m.onnx"]])
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_neither_path_nor_model(source: Any, check: bool) -> None:
+    with pytest.raises(FileError, match="IX302"):
+        load(source, check=check)

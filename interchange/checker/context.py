@@ -98,6 +98,11 @@ class Scope:
     inner: dict[int, list[Scope]] = field(default_factory=dict)
 
     @cached_property
+    def known_opsets(self) -> dict[str, int]:
+        """`opsets`, with the newest known version for one that is not known, which is another rule's finding."""
+        return {domain: _known_version(domain, version) for domain, version in self.opsets.items()}
+
+    @cached_property
     def nodes(self) -> list[NodeRef]:
         """Its nodes in the file's order."""
         return [NodeRef(node, self, i) for i, node in enumerate(self.proto.node)]
@@ -221,7 +226,7 @@ class Context:
     def look_up(self, node: NodeRef) -> OpSchema | SchemaError:
         """The schema of a node, or the registry's error."""
         domain = domain_of(node.proto)
-        key = (domain, node.proto.op_type, node.scope.opsets.get(domain, 1))
+        key = (domain, node.proto.op_type, node.scope.known_opsets.get(domain, 1))
         found = self._schemas.get(key)
         if found is None:
             found = self._schemas[key] = _look_up(*key)
@@ -245,10 +250,20 @@ class Context:
 def _look_up(domain: str, op: str, version: int) -> OpSchema | SchemaError:
     from interchange import schemas
 
-    try:  # a version that is not known is another rule's finding: the newest known one stands for it
-        return schemas.schema(op, min(version, schemas.latest_opset(domain)), domain)
+    try:
+        return schemas.schema(op, version, domain)
     except SchemaError as error:
         return error
+
+
+def _known_version(domain: str, version: int) -> int:
+    from interchange import schemas
+
+    try:
+        newest = schemas.latest_opset(domain)
+    except SchemaError:  # a domain without operators: there are none to look up
+        return 1
+    return version if 1 <= version <= newest else newest
 
 
 def opsets_of(imports: Any) -> dict[str, int]:

@@ -21,14 +21,15 @@ def check(
     model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto,
     *,
     target: str | None = None,
-    select: Sequence[str] | None = None,
-    ignore: Sequence[str] | None = None,
+    select: str | Sequence[str] | None = None,
+    ignore: str | Sequence[str] | None = None,
     trust_links: bool = False,
 ) -> Report:
     """Look for everything that is wrong with a model, and report it all at once.
 
     model: a path, the bytes of a file, a ModelProto, or a graph.  target: also check that this runtime loads it
-    (``onnxruntime>=1.18``).  select, ignore: codes or beginnings of codes (``IX56``) to report alone, or to leave out.
+    (``onnxruntime>=1.18``).  select, ignore: a code or its beginning (``IX56``), or several, to report alone, or to
+    leave out.
     trust_links: see `interchange.graph.external.Folder`.
 
     Raises FileError IX301 or IX302 for what is no ONNX model at all, SchemaError IX420 or IX421 for a target that
@@ -41,6 +42,7 @@ def check(
 
     if target is not None:
         schemas.resolve(target)
+    select, ignore = ([s] if isinstance(s, str) else s for s in (select, ignore))
     wanted = [c for c in RULES if _chosen(c, select, ignore, RULES)]
     proto, windows, folder, name = _read(model)
     bad = _bad_text(proto)
@@ -59,12 +61,14 @@ def _read(
 ) -> tuple[onnx.ModelProto, Mapping[int, memoryview], str | os.PathLike[str] | None, str]:
     if isinstance(model, (str, os.PathLike)):
         return *files.read(model), os.fspath(model)
-    if isinstance(model, bytes):
-        return *files.read(model), "the model"
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return *files.read(bytes(model)), "the model"
     if isinstance(model, ModelIR):
         from interchange.graph.proto import to_proto
 
         return to_proto(model), {}, None, "the model"
+    if not hasattr(model, "SerializeToString"):
+        raise files.no_source(model)
     return model, {}, None, "the model"
 
 

@@ -152,9 +152,9 @@ class _Walk:
         from onnx import defs, shape_inference
 
         domain = domain_of(proto)
-        version = node.scope.opsets.get(domain, 1)
+        version = node.scope.known_opsets.get(domain, 1)
         needed = {n for n in proto.input if n} | {n for s in node.scope.inner.get(node.index, ()) for n in s.free}
-        imports = [onnx.helper.make_opsetid(d, v) for d, v in node.scope.opsets.items()]
+        imports = [onnx.helper.make_opsetid(d, v) for d, v in node.scope.known_opsets.items()]
         try:
             schema = defs.get_schema(proto.op_type, version, domain)
         except defs.SchemaError:
@@ -167,7 +167,7 @@ class _Walk:
                     {n: types[n] for n in needed if n in types},
                     {n: data[n] for n in proto.input if n in data},
                     opset_imports=imports,
-                    ir_version=self.ctx.model.ir_version,
+                    ir_version=min(max(self.ctx.model.ir_version, 1), onnx.IR_VERSION),
                 )
             )
         except Exception as error:  # several unrelated classes of the library, all with a message

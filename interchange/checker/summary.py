@@ -6,16 +6,19 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from interchange.checker.context import Context, NodeRef, domain_of
+from interchange.checker.rules.hygiene import damage
 from interchange.checker.typetext import reader_text
-from interchange.dims import Dim, DimLike, evaluate, parse_dim, product, symbols
+from interchange.dims import Dim, DimLike, Guard, evaluate, product, symbols
 from interchange.dtypes import from_onnx, nbytes
-from interchange.errors import InterchangeError
+from interchange.errors import UsageError
 from interchange.graph import files
+from interchange.graph.sizes import SizeNames
 
 Sizes = Mapping[str, int]
 Shape = list[DimLike] | None
@@ -38,7 +41,7 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
             "name": graph.name,
             "doc": proto.doc_string.strip().split("\n")[0],
             "made by": f"{proto.producer_name} {proto.producer_version}".strip(),
-            "source": ", ".join(f"{k} {v}" for k, v in source.items() if v) if isinstance(source, dict) else "",
+            "source": ", ".join(f"{k} {v}" for k, v in source.items() if v),
             "opsets": ", ".join(f"{d or 'ai.onnx'} {v}" for d, v in ctx.opsets.items()),
             "IR version": proto.ir_version,
             "file": f"{os.path.getsize(path):,} bytes",
@@ -50,10 +53,10 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
         "outputs": [f"{v.name}: {reader_text(v.type)}" for v in graph.output],
         "state": _json(notes, "state", []),
         "dims": _json(notes, "dims", {}),
-        "guards": _json(notes, "guards", []),
+        "guards": [Guard.from_dict(g).to_dict() for g in _json(notes, "guards", [])],
         "parameters": sum(math.prod(t.dims) for t in weights),
         "parameter_bytes": sum(nbytes(d, math.prod(t.dims)) for t in weights if (d := from_onnx(t.data_type))),
-        "macs": _work(ctx, sizes or {}),
+        "macs": _work(ctx, _size_names(ctx, sizes or {}), sizes or {}),
         "operators": dict(Counter(n.op for n in ctx.nodes()).most_common()),
         "runs_in": _runs_in(ctx),
         "evidence": _json(notes, "evidence", None),
@@ -62,11 +65,8 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
 
 
 def _json(notes: Mapping[str, str], key: str, default: Any) -> Any:
-    try:
-        found = json.loads(notes[f"interchange.{key}"])
-    except (KeyError, ValueError):  # damaged notes are the checker's matter
-        return default
-    return found if default is None or isinstance(found, type(default)) else default
+    text = notes.get(f"interchange.{key}")
+    return default if text is None or damage(key, text) else json.loads(text)  # damaged notes: `check` tells of them
 
 
 def _size(folder: Path | None, name: str) -> str:
@@ -92,12 +92,41 @@ def _runs_in(ctx: Context) -> list[str]:
     return found
 
 
+def _size_names(ctx: Context, sizes: Sizes) -> SizeNames:
+    """The names of the model's sizes, those of its inputs first, as the runtime has them.
+
+    Raises UsageError IX843 for one of `sizes` that the model does not have: a misspelt one would count nothing.
+    """
+    names = SizeNames({})
+    for value in ctx.model.graph.input:
+        _shape(value.type, value.name, names, {})
+    if not sizes.keys() <= names.used.keys():
+        for found in ctx.inferred.types.values():
+            for name, proto in found.items():
+                _shape(proto, name, names, {})
+    for name in sizes.keys() - names.used.keys():
+        close = get_close_matches(name, names.used, 1)
+        raise UsageError(
+            "IX843",
+            f"the model has no size {name!r}",
+            found=name,
+            expected=", ".join(names.used) or "no sizes: all of them are fixed",
+            fix=f"did you mean {close[0]}?" if close else "use the names in its inputs, as interchange show has them",
+        )
+    return names
+
+
 # -- work -------------------------------------------------------------------------------------------------------------
-def _work(ctx: Context, sizes: Sizes) -> dict[str, Any]:
-    """Multiply-adds of the matrix products and convolutions: a number, or an expression in the named sizes.
+_Shapes = list[Shape]  # of a node's inputs, None for one that is left out or not known; its first output's is the last
+
+
+def _work(ctx: Context, names: SizeNames, sizes: Sizes) -> dict[str, Any]:
+    """Multiply-adds of products, convolutions and recurrent layers: a number, or an expression in the named sizes.
 
     Formulas: a product of [.., m, k] and [.., k, n] has m k n, a convolution its output's elements times the weight's
-    elements for one output channel. Subgraphs count once; what a node's shapes do not say is counted as unknown.
+    elements for one output channel, a recurrent layer its weights' elements for each step and row, an Einsum the
+    product of all its letters' sizes. Subgraphs count once; what a node's shapes do not say, and operators of
+    the runtime's own domain and Attention, whose work is not known here, are counted as unknown.
     """
     total: DimLike = 0
     nodes: dict[str, str] = {}
@@ -106,10 +135,12 @@ def _work(ctx: Context, sizes: Sizes) -> dict[str, Any]:
         if scope.is_function and not types:
             continue
         for node in scope.nodes:
-            if node.proto.op_type not in _MACS or domain_of(node.proto):
+            op, domain = node.proto.op_type, domain_of(node.proto)
+            if domain or op not in _MACS:
+                unknown += (domain, op) in _UNCOUNTED or (domain == "com.microsoft" and node.key not in ctx.functions)
                 continue
-            shapes = [_shape(types.get(n), sizes) for n in (*node.proto.input, *node.proto.output)]
-            count = _MACS[node.proto.op_type](node, shapes) if None not in shapes[:2] else None
+            shapes = [_shape(types.get(n), n, names, sizes) for n in (*node.proto.input, *node.proto.output[:1])]
+            count = _MACS[op](node, shapes)
             if count is None:
                 unknown += 1
             else:
@@ -118,41 +149,70 @@ def _work(ctx: Context, sizes: Sizes) -> dict[str, Any]:
     return {"total": total if isinstance(total, int) else str(total), "nodes": nodes, "unknown": unknown}
 
 
-def _shape(proto: Any, sizes: Sizes) -> Shape:
+def _shape(proto: Any, name: str, names: SizeNames, sizes: Sizes) -> Shape:
     if proto is None or not proto.tensor_type.HasField("shape"):
         return None
     dims: list[DimLike] = []
-    for dim in proto.tensor_type.shape.dim:
-        if dim.HasField("dim_value"):
-            dims.append(dim.dim_value)
-            continue
-        try:
-            parsed = parse_dim(dim.dim_param)
-        except InterchangeError:
-            return None
+    for axis, dim in enumerate(proto.tensor_type.shape.dim):
+        parsed = names.dim(dim.dim_value if dim.HasField("dim_value") else dim.dim_param, f"{name}_{axis}")
         known = isinstance(parsed, Dim) and symbols(parsed).keys() <= sizes.keys()
         dims.append(evaluate(parsed, sizes) if known else parsed)
     return dims
 
 
-def _matmul(node: NodeRef, shapes: list[Shape]) -> DimLike | None:
+def _matmul(node: NodeRef, shapes: _Shapes) -> DimLike | None:
     a, out = shapes[0], shapes[-1]
     return product(out) * a[-1] if a and out is not None else None
 
 
-def _gemm(node: NodeRef, shapes: list[Shape]) -> DimLike | None:
+def _gemm(node: NodeRef, shapes: _Shapes) -> DimLike | None:
     a, out = shapes[0], shapes[-1]
     turned = any(x.name == "transA" and x.i for x in node.proto.attribute)
     return product(out) * a[0 if turned else 1] if a is not None and len(a) == 2 and out is not None else None
 
 
-def _conv(node: NodeRef, shapes: list[Shape]) -> DimLike | None:
-    x, w, out = shapes[0], shapes[1], shapes[-1]
-    if not w or x is None:
+def _conv(node: NodeRef, shapes: _Shapes) -> DimLike | None:
+    w, out = shapes[3 if node.proto.op_type == "QLinearConv" else 1], shapes[-1]
+    return product(out) * product(w[1:]) if w and out is not None else None
+
+
+def _conv_transpose(node: NodeRef, shapes: _Shapes) -> DimLike | None:
+    x, w = shapes[:2]
+    return product(x) * product(w[1:]) if w and x is not None else None
+
+
+def _recurrent(node: NodeRef, shapes: _Shapes) -> DimLike | None:
+    x, w, r = shapes[:3]
+    if x is None or w is None or r is None or len(x) != 3:
         return None
-    if node.proto.op_type == "ConvTranspose":
-        return product(x) * product(w[1:])
-    return product(out) * product(w[1:]) if out is not None else None
+    return product(x[:2]) * (product(w) + product(r))
 
 
-_MACS = {"MatMul": _matmul, "Gemm": _gemm, "Conv": _conv, "ConvTranspose": _conv}
+def _einsum(node: NodeRef, shapes: _Shapes) -> DimLike | None:
+    equation = next((a.s.decode() for a in node.proto.attribute if a.name == "equation"), "")
+    terms = equation.replace(" ", "").partition("->")[0].split(",")
+    letters: dict[str, DimLike] = {}
+    for term, shape in zip(terms, shapes[:-1], strict=False):
+        if shape is None or len(term) != len(shape) or "." in term:
+            return None
+        for letter, size in zip(term, shape, strict=True):
+            if letters.get(letter, 1) == 1:  # 1 is broadcast
+                letters[letter] = size
+    return product(list(letters.values())) if len(terms) == 2 else None
+
+
+_MACS: dict[str, Callable[[NodeRef, _Shapes], DimLike | None]] = {
+    "MatMul": _matmul,
+    "MatMulInteger": _matmul,
+    "QLinearMatMul": _matmul,
+    "Gemm": _gemm,
+    "Conv": _conv,
+    "ConvInteger": _conv,
+    "QLinearConv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Einsum": _einsum,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
+    "RNN": _recurrent,
+}
+_UNCOUNTED = {("", "Attention"), ("", "DeformConv")}

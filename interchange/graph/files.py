@@ -62,6 +62,8 @@ def load(
     if isinstance(source, bytes):
         return _parse(memoryview(source), "the bytes", base_dir, trust_links)
     if not isinstance(source, (str, os.PathLike)):
+        if not hasattr(source, "read"):
+            raise no_source(source)
         return _parse(memoryview(source.read()), "the stream", base_dir, trust_links)
     path = Path(source)
     while True:
@@ -82,8 +84,21 @@ def read(source: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, dict[
     """
     if isinstance(source, bytes):
         return *_read_proto(memoryview(source), "the bytes"), None
+    if not isinstance(source, (str, os.PathLike)):
+        raise no_source(source)
     path = Path(source)
     return *_read_proto(_open(path)[0], str(path)), path.parent
+
+
+def no_source(found: object) -> FileError:
+    """The error for what is neither a path nor a model."""
+    return FileError(
+        "IX302",
+        "this is not an ONNX model",
+        found=f"{type(found).__module__}.{type(found).__qualname__}".removeprefix("builtins."),
+        expected="a path, the bytes of a file, a ModelProto or a ModelIR",
+        fix="give the path of the .onnx file; a model that is no file yet has to be exported first",
+    )
 
 
 def _open(path: Path) -> tuple[memoryview, tuple[int, int]]:
@@ -183,6 +198,14 @@ def save(model: ModelIR, path: str | os.PathLike[str], *, external: bool | Liter
     Raises FileError IX307 when the disk or the system refuses (then the old model is still there, and whole),
     IX308 for what does not fit into 2 GiB, and what `to_proto` raises.
     """
+    if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+        raise FileError(
+            "IX307",
+            "the model could not be written",
+            found=repr(path),
+            expected="the path of a file",
+            fix="give a path such as model.onnx",
+        )
     target = Path(os.path.realpath(path))
     total = sum(t.nbytes for t in _weights(model))
     outside = total > EXTERNAL_ABOVE if external == "auto" else external

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from interchange import schemas
-from interchange.dims import Dim, Guard, Spec, parse_dim
+from interchange.dims import Guard, Spec
 from interchange.dtypes import is_float
 from interchange.eager import nn, pytree
 from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, wrap
 from interchange.eager.trace import active_trace
 from interchange.errors import ConvertError
 from interchange.graph.core import Attr, Function, Graph, ModelIR, Node, Value
+from interchange.graph.sizes import SizeNames
 from interchange.graph.tensor import Tensor as Weight
 from interchange.ops import TABLE
 
@@ -65,7 +66,7 @@ class GraphModule(nn.Module):
         self._steps: dict[int, list[_Step]] = {}
         self.doc, self.name = model.doc, model.graph.name
         self.metadata = {k: v for k, v in model.metadata.items() if not k.startswith("interchange.")}
-        self._bounds = _json(model, "interchange.dims", {})
+        sizes = SizeNames(_json(model, "interchange.dims", {}), least=1)
         self.guards = [Guard.from_dict(g) for g in _json(model, "interchange.guards", [])]
         self._updates = {e["name"]: e["output"] for e in _json(model, "interchange.state", [])}
         signature = _json(model, "interchange.signature", None)
@@ -73,7 +74,7 @@ class GraphModule(nn.Module):
         self._inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
         self._outputs = [v for v in model.graph.outputs if v.name not in updated]
         self.output_names = [v.name for v in self._outputs]
-        self.specs = {v.name: self._spec(v) for v in self._inputs}
+        self.specs = {v.name: self._spec(v, sizes) for v in self._inputs}
         self._in_tree = pytree.Tree.from_json(signature["inputs"]) if signature else None
         self._out_tree = pytree.Tree.from_json(signature["outputs"]) if signature else None
         self._prepare(model)
@@ -83,7 +84,7 @@ class GraphModule(nn.Module):
         if _json(model, "interchange.source", {}).get("mode", "eval") == "eval":
             self.eval()
 
-    def _spec(self, value: Value) -> Spec:
+    def _spec(self, value: Value, sizes: SizeNames) -> Spec:
         if value.dtype is None or value.shape is None:
             raise ConvertError(
                 "IX904",
@@ -93,12 +94,8 @@ class GraphModule(nn.Module):
                 expected="a tensor with a dtype and a number of axes",
                 fix="declare the input's shape in the file",
             )
-        known = {n: Dim(n, min=low, max=high) for n, (low, high) in self._bounds.items()}
-        dims = [
-            d if isinstance(d, int) else parse_dim(d if d and _readable(d) else f"{_word(value.name)}_{i}", known)
-            for i, d in enumerate(value.shape)
-        ]
-        return Spec(value.name, value.dtype, tuple(dims))
+        shape = tuple(sizes.dim(d, f"{value.name}_{axis}") for axis, d in enumerate(value.shape))
+        return Spec(value.name, value.dtype, shape)
 
     # -- preparation ---------------------------------------------------------------------------------------------------
     def _prepare(self, model: ModelIR) -> None:
@@ -269,13 +266,3 @@ def _is_static(leaf: Any) -> bool:
 def _word(name: str) -> str:
     text = "".join(c if c.isalnum() else "_" for c in name)
     return text if text[:1].isalpha() or text[:1] == "_" else f"_{text}"
-
-
-def _readable(dim: str) -> bool:
-    from interchange.errors import UsageError
-
-    try:
-        parse_dim(dim)
-    except UsageError:
-        return False
-    return True

@@ -104,7 +104,7 @@ class Inputs:
                 problem(
                     "IX601",
                     f"input {names_of(missing)} is missing",
-                    f"inputs {', '.join(n for n in given if given[n] is not None) or 'none'}",
+                    ", ".join(n for n in given if given[n] is not None) or "no inputs",
                     "; ".join(map(str, missing)),
                     f"give {names_of(missing)}",
                 )
@@ -216,9 +216,8 @@ def _wrong_shape(spec: ValueSpec, shape: tuple[int, ...], misfits: Sequence[int]
             return problem("IX604", message, found, str(spec), f"add the axis {spec.shape[0]}: {name}[None]")
         return problem("IX604", message, found, str(spec), "reshape the array to the axes of the signature")
     axes = ", ".join(f"axis {i} is {shape[i]} instead of {spec.shape[i]}" for i in misfits)
-    turned = [p for p in itertools.permutations(range(len(shape))) if _fits(spec.shape, [shape[i] for i in p])]
-    turned = turned if len(shape) <= 5 else []
-    first = turned[0] if turned else None
+    orders = itertools.permutations(range(len(shape))) if len(shape) <= 5 else ()
+    first = next((p for p in orders if _fits(spec.shape, [shape[i] for i in p])), None)
     fix = f"its axes look permuted: {name}.transpose{first}" if first else "give an array of the declared shape"
     return problem("IX604", f"input {name} has another shape: {axes}", found, str(spec), fix)
 
@@ -297,8 +296,12 @@ def _from_python(value: Any, dtype: DType) -> Array:
     array = np.asarray(value)
     if array.size == 0:
         return np.zeros(array.shape, dtype)
-    if array.dtype.kind == "u" and array.dtype.itemsize == 8:
-        array = np.asarray(value, np.uint64)
+    if array.dtype.kind == "O" or (array.dtype.kind == "f" and dtype in INTEGERS):
+        exact = np.asarray(value, object)  # ints for which numpy has no common type: beyond int64, or beyond uint64
+        if all(type(v) is int for v in exact.flat):
+            return _within(exact, dtype) if dtype in INTEGERS else _finite(exact.astype(np.float64), dtype)
+        if array.dtype.kind == "O":
+            raise TypeError("not numbers")
     kind = array.dtype.kind
     whole = kind in "iu" and (dtype in INTEGERS or dtype in FLOATS or dtype in COMPLEX)
     if kind == "b" or array.dtype == dtype:
@@ -306,8 +309,18 @@ def _from_python(value: Any, dtype: DType) -> Array:
     if whole and dtype in INTEGERS:
         return _within(array, dtype)
     if whole or (kind == "f" and (dtype in FLOATS or dtype in COMPLEX)) or (kind == "c" and dtype in COMPLEX):
-        return array.astype(dtype)
+        return _finite(array, dtype)
     return array
+
+
+def _finite(array: Array, dtype: DType) -> Array:
+    """The numbers rounded to a float dtype; none that is finite becomes an infinity or NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(dtype)
+        lost = np.isfinite(array) & ~np.isfinite(result)
+    if lost.any():
+        raise OverflowError(f"{array[lost].flat[0]} does not fit {name_of(dtype)}")
+    return result
 
 
 def _within(array: Array, dtype: DType) -> Array:

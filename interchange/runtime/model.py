@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from interchange.runtime.runner import Runner
 
 _BY_PATH_ABOVE = 1 << 26  # bytes; larger models are read by the runtime itself, smaller ones are handed over
+MAX_THREADS = 1024  # for one call; the runtime starts as many as it is told, if it takes minutes
 PROVIDERS = ("CPUExecutionProvider",)
 
 
@@ -91,13 +92,13 @@ def _session(
 ) -> Any:
     import onnxruntime as ort
 
-    if threads is not None and threads < 1:
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
         raise UsageError(
             "IX820",
-            "a model needs a thread to run",
-            found=f"threads={threads}",
-            expected="1 or more, or None",
-            fix="write threads=1",
+            "this cannot be a number of threads",
+            found=f"threads={threads!r}",
+            expected=f"1 to {MAX_THREADS}, or None",
+            fix="write threads=1, or None for one on each core",
         )
     settings = ort.SessionOptions()
     settings.log_severity_level = 4  # what goes wrong is raised, and raised once
@@ -167,6 +168,8 @@ class Model:
         """
         feeds = self._inputs.prepare(args, kwargs)
         names = self._names if outputs is None else self._wanted(outputs)
+        if not names:  # the runtime takes that for all
+            return {}
         try:
             if self._native:
                 found = self._session.run(names, feeds)
@@ -178,7 +181,7 @@ class Model:
         return dict(zip(names, found, strict=True))
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
-        names = [names] if isinstance(names, str) else list(names)
+        names = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
         for name in names:
             if name not in self.outputs:
                 close = get_close_matches(str(name), self._names, 1)
@@ -200,14 +203,20 @@ class Model:
     def warm_up(self, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
         """Run once on zeros, at `sizes` (name -> value; the rest: the least admissible). Returns the sizes used.
 
-        Raises UsageError IX822 when none are found that satisfy the guards: name them then.
+        Raises UsageError IX822 when none are found that satisfy the guards (name them then), or for no size of it.
         """
-        chosen = self._some_sizes(sizes or {})
+        chosen = self._some_sizes(self._own_sizes(sizes or {}))
         self.run(self.zeros(chosen))
         return chosen
 
     def zeros(self, sizes: Mapping[str, int]) -> dict[str, Array]:
-        """Zeros (or empty texts) for each input that must be given, at these sizes."""
+        """Zeros (or empty texts) for each input that must be given, at these sizes.
+
+        Raises UsageError IX822 when one of the model's sizes is missing, or none of it.
+        """
+        missing = self.dims.keys() - self._own_sizes(sizes).keys()
+        if missing:
+            raise self._bad_sizes("a size is missing", ", ".join(sorted(missing)))
         arrays: dict[str, Array] = {}
         for spec in self.inputs.values():
             if not spec.optional and spec.kind == "tensor":
@@ -223,12 +232,24 @@ class Model:
             sizes = {**given, **{n: base + k for n, base, k in zip(free, low, offsets, strict=True)}}
             if self._admits(sizes):
                 return sizes
-        raise UsageError(
+        found = "; ".join(str(g.condition) for g in self.guards) or "no guards"
+        raise self._bad_sizes("no small sizes were found at which the model may run", found)
+
+    def _own_sizes(self, sizes: Mapping[str, int]) -> Mapping[str, int]:
+        if not isinstance(sizes, Mapping):
+            raise self._bad_sizes("the sizes have no names", repr(sizes))
+        for name, size in sizes.items():
+            if name not in self.dims or not isinstance(size, (int, np.integer)):
+                raise self._bad_sizes("this is no size of the model", f"{name} = {size!r}")
+        return sizes
+
+    def _bad_sizes(self, message: str, found: str) -> UsageError:
+        return UsageError(
             "IX822",
-            "no small sizes were found at which the model may run",
-            found="; ".join(str(g.condition) for g in self.guards) or "no guards",
-            expected=f"a value for each of {', '.join(self.dims)}",
-            fix=f"name them: warm_up({{{', '.join(f'{n!r}: ...' for n in self.dims)}}})",
+            message,
+            found=found,
+            expected=f"a whole number for {', '.join(self.dims)}" if self.dims else "no sizes: all of them are fixed",
+            fix=f"name them: {{{', '.join(f'{n!r}: ...' for n in self.dims)}}}",
         )
 
     def _admits(self, sizes: Mapping[str, int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Runner:
     """Made by `Model.bind`. Write into `inputs`, call `run`, read `outputs`; the same arrays each time.
 
-    inputs, outputs: name -> array. A runner belongs to one thread; make one for each.
+    inputs, outputs: name -> array, which is written into (``runner.inputs["x"][:] = ...``) and never replaced.
+    A runner belongs to one thread; make one for each.
     Raises UsageError IX823 for models whose values are not all tensors of numpy's own dtypes.
     """
 
@@ -37,17 +39,17 @@ class Runner:
                 fix="call model.run instead",
             )
         self._session, self._places = model._session, model._places
-        self.inputs: dict[str, Array] = {n: np.array(v) for n, v in feeds.items()}
-        self.outputs: dict[str, Array] = model.run(self.inputs)
+        self.inputs: Mapping[str, Array] = MappingProxyType({n: np.array(v) for n, v in feeds.items()})
+        found = model.run(self.inputs)
         self._binding = self._session.io_binding()
         for name, array in self.inputs.items():
             self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
-        self.outputs = {n: np.array(v) for n, v in self.outputs.items()}
+        self.outputs: Mapping[str, Array] = MappingProxyType({n: np.array(v) for n, v in found.items()})
         self._buffers = (*self.inputs.values(), *self.outputs.values())  # the runtime writes to them: they must live
         for name, array in self.outputs.items():
             self._binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
 
-    def run(self) -> dict[str, Array]:
+    def run(self) -> Mapping[str, Array]:
         """Compute `outputs` from what `inputs` hold now. Raises RunError IX611, also when an output's shape changes."""
         try:
             self._session.run_with_iobinding(self._binding)

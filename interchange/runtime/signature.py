@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from interchange.dims import Dim, Guard, Shape, parse_dim, symbols
+from interchange.dims import Guard, Shape
 from interchange.dtypes import DType, name_of
 from interchange.errors import InterchangeError
 from interchange.graph.core import ModelIR, Value
+from interchange.graph.sizes import SizeNames
 from interchange.runtime.errors import LoadError
 
 Bounds = dict[str, tuple[int, int | None]]
@@ -64,8 +64,8 @@ def read_signature(model: ModelIR) -> Signature:
         guards = tuple(Guard.from_dict(g) for g in _json(model, "guards", []))
         state = {str(e["name"]): str(e["output"]) for e in _json(model, "state", [])}
         evidence = _json(model, "evidence", None)
-        names = _Names(bounds)
-    except (ValueError, TypeError, KeyError, AttributeError, InterchangeError) as error:
+        names = SizeNames(bounds)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InterchangeError) as error:
         raise LoadError(
             "IX624",
             "the metadata that interchange wrote into the model is damaged",
@@ -75,8 +75,8 @@ def read_signature(model: ModelIR) -> Signature:
             fix="export the model again, or remove the entries if the sizes of its inputs need no guarding",
         ) from None
     defaults = model.graph.initializers
-    inputs = {v.name: names.spec(v, optional=v.name in defaults) for v in model.graph.inputs}
-    outputs = {v.name: names.spec(v) for v in model.graph.outputs}
+    inputs = {v.name: _spec(v, names, optional=v.name in defaults) for v in model.graph.inputs}
+    outputs = {v.name: _spec(v, names) for v in model.graph.outputs}
     dims = {n: bounds.get(n, (0, None)) for n in names.used}
     return Signature(inputs, outputs, dims, guards, state, evidence)
 
@@ -90,52 +90,13 @@ def _upper(high: Any) -> int | None:
     return None if high is None else int(high)
 
 
-class _Names:
-    """Turns the file's dimension texts into sizes; what is no name or expression becomes a name of its own."""
-
-    def __init__(self, bounds: Bounds) -> None:
-        self.known = {n: Dim(n, min=low, max=high) for n, (low, high) in bounds.items()}
-        self.used: dict[str, None] = dict.fromkeys(bounds)
-        self._words: dict[str, str] = {}  # a text of the file that cannot be parsed -> the name it got
-
-    def spec(self, value: Value, optional: bool = False) -> ValueSpec:
-        if value.dtype is None:
-            return ValueSpec(value.name, np.dtype(object), (), optional, _kind(value), ranked=False)
-        if value.shape is None:
-            return ValueSpec(value.name, value.dtype, (), optional, ranked=False)
-        shape = tuple(self._dim(d, value.name, axis) for axis, d in enumerate(value.shape))
-        return ValueSpec(value.name, value.dtype, shape, optional)
-
-    def _dim(self, text: int | str | None, owner: str, axis: int) -> int | Dim:
-        if isinstance(text, int):
-            return text
-        if not text:
-            return self._symbol(self._word(f"{owner}_{axis}"))
-        if text.isidentifier():
-            return self._symbol(text)
-        try:
-            dim = parse_dim(text, self.known)
-            for name in symbols(dim):
-                self._symbol(name)
-            return parse_dim(text, self.known)
-        except InterchangeError:
-            return self._symbol(self._word(text))
-
-    def _symbol(self, name: str) -> Dim:
-        self.used[name] = None
-        return self.known.setdefault(name, Dim(name, min=0))
-
-    def _word(self, text: str) -> str:
-        """A name for a text that is none: the same for the same text, another for another."""
-        if text not in self._words:
-            word = re.sub(r"\W+", "_", text).strip("_") or "size"
-            word = f"_{word}" if word[0].isdigit() else word
-            number, name = 0, word
-            while name in self.used or name in self._words.values():
-                number += 1
-                name = f"{word}_{number}"
-            self._words[text] = name
-        return self._words[text]
+def _spec(value: Value, names: SizeNames, optional: bool = False) -> ValueSpec:
+    if value.dtype is None:
+        return ValueSpec(value.name, np.dtype(object), (), optional, _kind(value), ranked=False)
+    if value.shape is None:
+        return ValueSpec(value.name, value.dtype, (), optional, ranked=False)
+    shape = tuple(names.dim(d, f"{value.name}_{axis}") for axis, d in enumerate(value.shape))
+    return ValueSpec(value.name, value.dtype, shape, optional)
 
 
 def _kind(value: Value) -> str:

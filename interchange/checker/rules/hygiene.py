@@ -10,7 +10,7 @@ from interchange.checker.rule import Problem, Problems, rule
 from interchange.dims import Guard, symbols
 from interchange.errors import InterchangeError
 
-_SHAPES: dict[str, type] = {
+_SHAPES: dict[str, Any] = {
     "guards": list,
     "dims": dict,
     "state": list,
@@ -26,7 +26,7 @@ def metadata(ctx: Context) -> Problems:
         name = entry.key.removeprefix("interchange.")
         if name == entry.key or name not in _SHAPES:
             continue
-        found = _damage(name, entry.value)
+        found = damage(name, entry.value)
         if found:
             yield Problem(
                 f"the metadata entry {entry.key} cannot be read",
@@ -38,11 +38,12 @@ def metadata(ctx: Context) -> Problems:
             )
 
 
-def _damage(name: str, text: str) -> str:
+def damage(name: str, text: str) -> str:
+    """What is wrong with the metadata entry ``interchange.<name>``, or ""."""
     try:
         value = json.loads(text)
-        if not _is(value, _SHAPES[name]):
-            return f"a {type(value).__name__}"
+        if not isinstance(value, _SHAPES[name]):
+            return f"{type(value).__name__}, where {_SHAPES[name].__name__} is expected"
         if name == "guards":
             for guard in value:
                 Guard.from_dict(guard)
@@ -53,13 +54,12 @@ def _damage(name: str, text: str) -> str:
         elif name == "state":
             for part in value:
                 str(part["name"] + part["output"])
-    except (ValueError, TypeError, KeyError, AttributeError, InterchangeError) as error:
+        elif name == "evidence":
+            for trial in value.get("trials", []):
+                dict(trial["sizes"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InterchangeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind)
 
 
 @rule("IX591", "error", "A guard or state entry about nothing")
@@ -68,7 +68,7 @@ def dangling(ctx: Context) -> Problems:
     sizes = {d.dim_param for v in graph.input for d in v.type.tensor_type.shape.dim if d.dim_param}
     named = {name for text in sizes for name in _names(text)}
     for key, text in ((e.key.removeprefix("interchange."), e.value) for e in ctx.model.metadata_props):
-        if key not in ("guards", "state") or _damage(key, text):
+        if key not in ("guards", "state") or damage(key, text):
             continue
         for entry in json.loads(text):
             if key == "guards":

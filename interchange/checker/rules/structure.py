@@ -489,3 +489,19 @@ def negative_size(ctx: Context) -> Problems:
                         why="some exporters write -1 for an open size; readers disagree on what it means",
                         fix="give the size a name (dim_param), for example 'batch'",
                     )
+
+
+@rule("IX526", "error", "An input, output or initializer without a name")
+def nameless(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        kinds = (("an input", scope.inputs), ("an output", scope.outputs), ("an initializer", scope.initializers))
+        for kind, names in kinds:
+            for position, _ in (item for item in enumerate(names) if not item[1]):
+                yield Problem(
+                    f"{kind} of {scope.path or 'the graph'} has no name",
+                    scope.place(),
+                    found=f"an empty name at position {position}",
+                    expected="a name for each",
+                    why="nodes read values by name, and the empty name stands for one that is left out",
+                    fix="give it a name, or remove it",
+                )
