@@ -192,10 +192,10 @@ def test_results_may_be_inputs_constants_or_repeated():
     @compile
     def f(x):
         y = x + 1
-        return x, y, y, Tensor([4.0]), None
+        return x, y, y, Tensor([4.0]), 3, None
 
-    x, a, b, c, none = f(Tensor([1.0]))
-    assert (x.tolist(), a.tolist(), b.tolist(), c.tolist(), none) == ([1], [2], [2], [4], None)
+    x, a, b, c, three, none = f(Tensor([1.0]))
+    assert (x.tolist(), a.tolist(), b.tolist(), c.tolist(), int(three), none) == ([1], [2], [2], [4], 3, None)
 
 
 def test_modes_and_random_state_are_part_of_the_step():

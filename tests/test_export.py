@@ -364,6 +364,21 @@ def test_sizes_of_inputs_are_never_negative():
         ix.export(lambda x: x * 2, {"x": "float32[-3]"})
 
 
+def test_numbers_may_be_outputs():
+    exported = ix.export(lambda x: {"y": x * 2, "count": x.shape[0], "scale": 0.5, "on": True}, (np.ones(3, "f4"),))
+    assert {k: v.tolist() for k, v in exported.run(np.ones(3, "f4")).items()} == {
+        "y": [2, 2, 2], "count": 3, "scale": 0.5, "on": True,
+    }  # fmt: skip
+
+
+def test_arguments_without_a_name_are_known_to_the_file(tmp_path):
+    def model(first, *rest):
+        return first - rest[0] * rest[1]
+
+    ix.export(model, ("float32[n]",) * 3, tmp_path / "m.onnx")
+    assert ix.verify(tmp_path / "m.onnx", model).ok
+
+
 def test_keys_of_dicts_stay_what_they_are():
     exported = ix.export(lambda levels: levels[0] + levels[1], ({0: np.ones(2, "f4"), 1: np.ones(2, "f4")},))
     assert list(exported.inputs) == ["levels.0", "levels.1"]

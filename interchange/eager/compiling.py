@@ -141,7 +141,7 @@ class _Step:
         self.relied = tuple(trace.relied)
         self.forgotten = tuple(trace.replaced)
         wanted = [leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf)) for _, leaf in leaves]
-        values = [self._output(trace, t) for t in (*wanted, *trace.written.values(), *gradients.values())]
+        values = [trace.own(t) for t in (*wanted, *trace.written.values(), *gradients.values())]
         trace.graph.outputs = values
         initial = [trace.initial(k) for k in trace.variables]
         self._as_inputs(trace, initial)
@@ -151,13 +151,6 @@ class _Step:
         self.read = [(v.name, x) for v, x in zip(initial, read, strict=True) if v.name in used]
         self.outputs = [v.name for v in values]
         self.results, self.written, self.gradients = len(wanted), written, list(gradients)
-
-    @staticmethod
-    def _output(trace: Trace, tensor: Tensor) -> Value:
-        """A value of its own for an output: what is an input, a constant or returned twice goes through Identity."""
-        from interchange.ops.frame import TABLE
-
-        return trace.record(TABLE["", "Identity"].default, [trace.lift(tensor)])._symbolic.value  # type: ignore[no-any-return]
 
     @staticmethod
     def _as_inputs(trace: Trace, initial: list[Value]) -> None:

@@ -34,6 +34,7 @@ from interchange.eager.tensor import Leaf, Parameter, Tensor, Variable, mode, no
 from interchange.eager.traced import Symbolic, Traced
 from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
+from interchange.graph.naming import Names
 from interchange.graph.tensor import Tensor as Weight
 
 
@@ -121,9 +122,9 @@ class Trace:
         self._sources: dict[str, tuple[Traced, int]] = {}
         self._sizes: dict[str, Tensor] = {}
         self._schemas: dict[tuple[str, str], tuple[schemas.OpSchema, Any] | None] = {}
-        self._used: set[str] = set()  # names of values
+        self._used = Names()  # of values
         self._made: dict[str, Value] = {}  # what nodes made, by name
-        self._dims: set[str] = set()  # names of sizes
+        self._dims = Names()  # of sizes
         self._count = 0
 
     def __enter__(self) -> Trace:
@@ -166,12 +167,7 @@ class Trace:
 
     def fresh_dim(self, name: str) -> Dim:
         """A new size that only the data decides (how many elements are not zero): at least 0."""
-        unique, k = name, 0
-        while unique in self._dims:
-            k += 1
-            unique = f"{name}_{k}"
-        self._dims.add(unique)
-        return Dim(unique, min=0)
+        return Dim(self._dims.free(name), min=0)
 
     def sizes(self, dims: Sequence[DimLike] | DimLike) -> Tensor:
         """Sizes as an int64 tensor of the graph: shape [n], or [] for a single one."""
@@ -252,7 +248,7 @@ class Trace:
         """A new input of the graph. Its dims that are plain names become readable sizes."""
         value = Value(self.unique(name), dtype, _plain(shape))
         self.graph.inputs.append(value)
-        self._dims.update(symbols(shape))
+        self._dims.taken.update(symbols(shape))
         for d in shape:
             if isinstance(d, Dim):
                 require(Condition(d, ">="), f"{d} is the size of an axis of {name}")
@@ -323,7 +319,7 @@ class Trace:
             self.graph.initializers[constant.name] = constant
         value.name = name
         self._made[name] = value
-        self._used.add(name)
+        self._used.taken.add(name)
 
     def write(self, variable: Variable, value: Tensor) -> None:
         """The variable has a new value from here on, which becomes an output of the graph."""
@@ -352,12 +348,7 @@ class Trace:
     # -- names ---------------------------------------------------------------------------------------------------------
     def unique(self, name: str) -> str:
         """`name`, or with a number behind it if something of the graph has it already."""
-        unique, k = name, 0
-        while unique in self._used:
-            k += 1
-            unique = f"{name}_{k}"
-        self._used.add(unique)
-        return unique
+        return self._used.free(name)
 
     # -- recording -----------------------------------------------------------------------------------------------------
     def record(self, bound: Any, tensors: Sequence[Tensor | None]) -> Any:
@@ -399,6 +390,14 @@ class Trace:
         if mode.grad and bound.plan is not None:
             frame.record(bound, lifted, outputs)
         return outputs[0] if len(outputs) == 1 and not op.variadic_output else tuple(outputs)
+
+    def own(self, tensor: Tensor) -> Value:
+        """A value that a node of its own makes, for what is an input, a constant or returned twice: an Identity."""
+        source = self.lift(tensor)._symbolic
+        value = Value(self._name("Identity"), source.dtype, _plain(source.shape))
+        self._made[value.name] = value
+        self.graph.nodes.append(Node("Identity", [source.value], [value], name=value.name, metadata=self._origin()))
+        return value
 
     def _compose(self, bound: Any, tensors: Sequence[Tensor | None]) -> Any:
         """Record a call in other operators. Its gradient is the operator's own, if it has one."""

@@ -83,7 +83,8 @@ def bind_arguments(model: Callable[..., Any], inputs: Any) -> dict[str, Any]:
     signature = _signature(model)
     try:
         if isinstance(inputs, Mapping):
-            bound = signature.bind(**inputs)
+            positional, keywords = _in_call_order(signature, inputs)
+            bound = signature.bind(*positional, **keywords)
         elif isinstance(inputs, (tuple, list)) or inputs is None:
             bound = signature.bind(*inputs or ())
         else:
@@ -118,9 +119,15 @@ def _described(inputs: Any) -> str:
 
 def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """Call the model with arguments named as `bind_arguments` names them."""
+    positional, keywords = _in_call_order(_signature(model), arguments)
+    return model(*positional, **keywords)
+
+
+def _in_call_order(signature: inspect.Signature, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Named arguments, those of ``*rest`` as rest_0, rest_1, by position as far as possible, the others by name."""
     positional: list[Any] = []
     keywords = dict(arguments)
-    for name, p in _signature(model).parameters.items():
+    for name, p in signature.parameters.items():
         if p.kind is p.VAR_POSITIONAL:
             given = itertools.takewhile(keywords.__contains__, (f"{name}_{i}" for i in itertools.count()))
             positional += [keywords.pop(key) for key in given]
@@ -128,7 +135,7 @@ def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
             break
         else:
             positional.append(keywords.pop(name))
-    return model(*positional, **keywords)
+    return positional, keywords
 
 
 _STATIC = (bool, int, float, str)
@@ -393,8 +400,6 @@ def _name_outputs(found: list[tuple[pytree.Path, Any]], names: Sequence[str] | N
 
 def _finish(trace: Trace, outputs: Mapping[str, Any]) -> None:
     """Make the results outputs of the graph, each under its own name."""
-    from interchange.ops.frame import TABLE
-
     taken = {v.name: "input" for v in trace.graph.inputs} | {
         trace.initial(k).name: "parameter" for k in trace.variables
     }
@@ -407,28 +412,24 @@ def _finish(trace: Trace, outputs: Mapping[str, Any]) -> None:
                 expected="different names for inputs, parameters and outputs",
                 fix="pass output_names",
             )
-        value = leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf))
-        traced = trace.lift(value)
-        node = traced._symbolic.value.producer
-        if node is None or traced._symbolic.value in trace.graph.outputs:  # an input, a constant, or returned twice
-            traced = trace.record(TABLE["", "Identity"].default, [traced])
+        traced = trace.lift(leaf if isinstance(leaf, Tensor) else wrap(to_array(leaf)))
         result = traced._symbolic.value
+        if result.producer is None or result in trace.graph.outputs:  # an input, a constant, or returned twice
+            result = trace.own(traced)
         trace.rename(result, name)
         trace.graph.outputs.append(result)
 
 
 def _state(trace: Trace) -> dict[str, str]:
     """Turn each written variable into an input with a default and an output ``NAME.next``; initializer -> output."""
-    from interchange.ops.frame import TABLE
-
     state: dict[str, str] = {}
     for key, value in trace.written.items():
         initial = trace.initial(key)
         trace.graph.inputs.append(initial)
-        traced = trace.record(TABLE["", "Identity"].default, [trace.lift(value)])
-        trace.rename(traced._symbolic.value, trace.unique(f"{initial.name}.next"))
-        trace.graph.outputs.append(traced._symbolic.value)
-        state[initial.name] = traced._symbolic.value.name
+        result = trace.own(value)
+        trace.rename(result, trace.unique(f"{initial.name}.next"))
+        trace.graph.outputs.append(result)
+        state[initial.name] = result.name
     return state
 
 
