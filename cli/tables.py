@@ -20,15 +20,20 @@ def show_sections(sections: Mapping[str, Rows]) -> None:
         return
     for heading, rows in sections.items():
         if rows:
-            click.echo(heading)
+            click.echo(printable(heading))
             click.echo("\n".join(aligned(rows)))
 
 
 def aligned(rows: Rows) -> Iterable[str]:
     """Lines with columns of equal width."""
+    rows = [[_one_line(cell) for cell in row] for row in rows]
     widths = [max(len(r[i]) for r in rows if i < len(r)) for i in range(max(map(len, rows)))]
     for row in rows:
-        yield printable("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip())
+        yield ("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False))).rstrip()
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n")
 
 
 def _rich(sections: Mapping[str, Rows]) -> None:
@@ -40,9 +45,9 @@ def _rich(sections: Mapping[str, Rows]) -> None:
     for heading, rows in sections.items():
         if not rows:
             continue
-        console.print(Text(heading, "bold cyan"))
+        console.print(Text(printable(heading), "bold cyan"))
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
         table.add_column(style="green")
         for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
+            table.add_row(*(Text(_one_line(cell)) for cell in row))
         console.print(table)

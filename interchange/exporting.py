@@ -244,7 +244,7 @@ def arguments_of(loaded: Model) -> Any:
     """The arguments of the source model, nested as it takes them, from an exported model's signature."""
     from interchange.eager import pytree
 
-    specs = [Spec(s.name, s.dtype, s.shape) for s in loaded.inputs.values() if s.name not in loaded.state]
+    specs = [Spec(s.name, s.dtype, s.shape) for s in loaded.inputs.values() if not s.optional]
     text = loaded.metadata.get("interchange.signature")
     if text is None:
         return {s.name: s for s in specs}

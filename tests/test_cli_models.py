@@ -362,6 +362,16 @@ def test_show_never_counts_unknown_work_as_none(folder: Path, capsys: Any) -> No
     assert Ran(capsys, "show", "m.onnx", "--size", "batch_size=2", "--json").json["macs"]["total"] == 80
 
 
+def test_names_cannot_write_to_the_terminal(folder: Path, capsys: Any) -> None:
+    name, place = "x\n\x1b[31m", "a\x1b[2J.onnx"
+    onnx.save(model([node("Relu", [name], ["y"])], [value(name)]), place)
+    for command in ("show", "check", "verify", "import", "run"):
+        for options in ([], ["--json"]):
+            ran = Ran(capsys, command, place, *options)
+            assert "\x1b" not in ran.out + ran.err
+    assert "  x\\n\\x1b[31m: float32[2, 3]" in Ran(capsys, "show", place).out.splitlines()
+
+
 @pytest.mark.parametrize("size", ["btach=1", "batch=²", "batch=" + "9" * 5000, "batch=-1"])
 def test_show_refuses_a_size_that_would_count_nothing(cnn: str, capsys: Any, size: str) -> None:
     ran = Ran(capsys, "show", cnn, "--size", size)

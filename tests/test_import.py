@@ -213,3 +213,59 @@ def test_round_trips_of_random_programs(steps):
     x = Tensor(np.random.default_rng(1).standard_normal((5, 3)).astype("f4"))
     for name, value in net(x).items():
         np.testing.assert_array_equal(again(x)[name].numpy(), value.numpy())
+
+
+def relu(*names, dim="batch size"):
+    """A model of other tools: the sum of inputs with odd names, and the name of their first size is none of ours."""
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [dim, 3]) for n in names]
+    outputs = [helper.make_tensor_value_info("22", TensorProto.FLOAT, [dim, 3])]
+    graph = helper.make_graph([helper.make_node("Sum", names, ["22"])], "g", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("names", [["input.1"], ["x:0", "x_0"], ["class"], ["serving/default input", "args"]])
+def test_inputs_of_other_tools_keep_their_names(tmp_path, names):
+    onnx.save(relu(*names), tmp_path / "m.onnx")
+    module = ix.import_model(tmp_path / "m.onnx")
+    again = ix.export(module, path=tmp_path / "again.onnx")
+    assert list(again.inputs) == names
+    assert ix.verify(tmp_path / "m.onnx", module).ok
+    ones = np.ones((2, 3), "f4")
+    np.testing.assert_array_equal(module(**dict.fromkeys(names, ones)).numpy(), len(names) * ones)
+
+
+def test_a_text_that_is_no_size_is_one_name_for_all_inputs(tmp_path):
+    onnx.save(relu("a", "b"), tmp_path / "m.onnx")
+    loaded, module = ix.load(tmp_path / "m.onnx"), ix.import_model(tmp_path / "m.onnx")
+    assert [str(s) for s in module.specs.values()] == ["a: float32[batch_size, 3]", "b: float32[batch_size, 3]"]
+    assert [str(s) for s in loaded.inputs.values()] == [str(s) for s in module.specs.values()]
+    ix.export(module, path=tmp_path / "again.onnx")
+
+
+@pytest.mark.parametrize("indices", [[0, 4], [[0, 0], [1, 1]]])
+def test_sparse_constants(tmp_path, indices):
+    sparse = helper.make_sparse_tensor(
+        helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0]),
+        helper.make_tensor("at", TensorProto.INT64, np.shape(indices), np.ravel(indices)),
+        [3, 3],
+    )
+    proto = relu("x")
+    proto.graph.sparse_initializer.append(sparse)
+    proto.graph.node[0].input.extend(["w", "c"])
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["c"], sparse_value=sparse))
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(proto, tmp_path / "m.onnx")
+    module = ix.import_model(tmp_path / "m.onnx")
+    expected = np.ones((3, 3), "f4")
+    expected[0, 0], expected[1, 1] = 3, 5
+    np.testing.assert_array_equal(module(np.ones((3, 3), "f4")).numpy(), expected)
+    assert ix.verify(tmp_path / "m.onnx", module).ok
+
+
+def test_verify_of_a_file_whose_weights_are_inputs_too(tmp_path):
+    """As IR version 3 asked for, and many files of other tools have it."""
+    proto = relu("x", "w", dim=3)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((3, 3), "f4"), "w"))
+    onnx.save(proto, tmp_path / "m.onnx")
+    assert ix.verify(tmp_path / "m.onnx", ix.import_model(tmp_path / "m.onnx")).ok

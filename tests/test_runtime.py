@@ -17,6 +17,7 @@ import pytest
 from broken_models import BOOL, I64, F, const, external, model, node, relu, value
 from onnx import TensorProto, helper
 
+from interchange import checker
 from interchange.errors import CheckError, FileError, InterchangeError, UsageError
 from interchange.runtime import InputsError, LoadError, Model, RunError, load
 
@@ -501,8 +502,12 @@ def test_sequences_are_passed_on() -> None:
     np.testing.assert_array_equal(m.run([ONES, 2 * ONES], 1)["y"], 2 * ONES)
 
 
-def identity(kind: int, shape: Any = ("n",)) -> Any:
-    return loaded(model([node("Identity", ["x"], ["y"])], [value("x", kind, shape)], [value("y", kind, shape)]))
+def identity_proto(kind: int, shape: Any = ("n",)) -> onnx.ModelProto:
+    return model([node("Identity", ["x"], ["y"])], [value("x", kind, shape)], [value("y", kind, shape)])
+
+
+def identity(kind: int, shape: Any = ("n",)) -> Model:
+    return loaded(identity_proto(kind, shape))
 
 
 def test_numbers_of_python_are_never_lost() -> None:
@@ -537,3 +542,36 @@ def test_no_outputs_are_asked_for() -> None:
 def test_what_is_neither_path_nor_model(source: Any, check: bool) -> None:
     with pytest.raises(FileError, match="IX302"):
         load(source, check=check)
+
+
+def test_a_model_that_is_replaced_while_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was checked, what the inputs are held against and what runs are one model."""
+    path, looked = tmp_path / "m.onnx", []
+    path.write_bytes(identity_proto(F, ("n",)).SerializeToString())
+    real = checker.check
+
+    def replacing(source: Any, **options: Any) -> Any:
+        report = real(source, **options)
+        looked.append(source)
+        if len(looked) == 1:
+            (tmp_path / "new").write_bytes(identity_proto(F, ("n", 3)).SerializeToString())
+            (tmp_path / "new").replace(path)
+        return report
+
+    monkeypatch.setattr(checker, "check", replacing)
+    m = load(path, threads=1)
+    assert len(looked) == 2
+    np.testing.assert_array_equal(m.run(ONES)["y"], ONES)
+
+
+def test_links_out_of_the_folder_are_followed_where_they_are_trusted(tmp_path: Path) -> None:
+    """As package managers and model caches store files."""
+    for folder in ("store", "model"):
+        (tmp_path / folder).mkdir()
+    external(tmp_path / "store", 12)
+    for file in (tmp_path / "store").iterdir():
+        (tmp_path / "model" / file.name).symlink_to(file)
+    with pytest.raises(CheckError, match="IX532"):
+        load(tmp_path / "model" / "m.onnx")
+    m = load(tmp_path / "model" / "m.onnx", trust_links=True)
+    np.testing.assert_array_equal(m.run(ONES)["y"], ONES)

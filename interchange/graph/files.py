@@ -101,6 +101,17 @@ def no_source(found: object) -> FileError:
     )
 
 
+def identity(source: object) -> tuple[int, int] | None:
+    """What tells one saved model from the next at the same path; None for what is no path, or has no file."""
+    try:
+        status = os.stat(source) if isinstance(source, (str, os.PathLike)) else None
+    except (OSError, ValueError):
+        return None
+    if status is None:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def _open(path: Path) -> tuple[memoryview, tuple[int, int]]:
     """(content, identity of the file)."""
     try:

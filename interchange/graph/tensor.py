@@ -193,6 +193,18 @@ class SparseTensor:
     def __init__(self, values: Tensor, indices: Tensor, dims: tuple[int, ...]) -> None:
         self.values, self.indices, self.dims = values, indices, dims
 
+    def dense(self) -> Array:
+        """The data with its zeros. Raises FileError IX313 for indices outside of `dims`."""
+        out = np.zeros(self.dims, self.values.dtype)
+        at = self.indices.numpy()
+        try:
+            flat = at if at.ndim == 1 else np.ravel_multi_index(tuple(at.T), self.dims)
+            out.reshape(-1)[flat] = self.values.numpy()
+        except (IndexError, ValueError) as error:
+            name = f"sparse tensor {self.values.name!r}"
+            _bad_payload(name, str(error), f"indices inside of {list(self.dims)}", "export the model again")
+        return out
+
     def __repr__(self) -> str:
         return f"SparseTensor({self.values!r}, dims={list(self.dims)})"
 

@@ -171,7 +171,7 @@ class GraphModule(nn.Module):
     def input_signature(self) -> inspect.Signature:
         """The arguments of `forward`, as the source model had them."""
         names = self._in_tree.keys if self._in_tree else tuple(self.specs)
-        return inspect.Signature([inspect.Parameter(_word(n), inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+        return inspect.Signature([_Argument(n) for n in names])
 
     def example_inputs(self) -> dict[str, Any]:
         """The arguments as Specs, nested as `forward` takes them: what `export` uses when it is given no inputs."""
@@ -187,6 +187,7 @@ class GraphModule(nn.Module):
         for value in self._model.graph.initializers.values():
             variable = self._variables.get(value.name)
             values[value] = variable if variable is not None else _as_tensor(value.const)
+        values |= {v: wrap(sparse.dense()) for v, sparse in self._model.graph.sparse_initializers.items()}
         self._run(self._model.graph, values)
         results = {v.name: values[v] for v in self._model.graph.outputs}
         for name, output in self._updates.items():
@@ -256,13 +257,19 @@ def _as_tensor(weight: Weight | None) -> Tensor:
 def _constant(node: Node) -> Tensor:
     from interchange.graph.passes.fold import constant_tensor
 
-    return _as_tensor(constant_tensor(node))
+    sparse = node.attributes.get("sparse_value")
+    return wrap(sparse.value.dense()) if sparse is not None else _as_tensor(constant_tensor(node))
 
 
 def _is_static(leaf: Any) -> bool:
     return isinstance(leaf, (bool, int, float, str))
 
 
-def _word(name: str) -> str:
-    text = "".join(c if c.isalnum() else "_" for c in name)
-    return text if text[:1].isalpha() or text[:1] == "_" else f"_{text}"
+class _Argument(inspect.Parameter):
+    """An argument of any name: the inputs of files are called ``input.1`` and ``x:0`` too, and keep their names."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__("argument", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self._name = name

@@ -13,7 +13,7 @@ import numpy as np
 
 from interchange.dims import Dim, Guard, evaluate, symbols
 from interchange.dtypes import Array
-from interchange.errors import UsageError
+from interchange.errors import InterchangeError, UsageError
 from interchange.graph import files
 from interchange.graph.core import ModelIR
 from interchange.graph.proto import from_proto
@@ -55,10 +55,35 @@ def load(
 
     Raises FileError (not a model, its data files), CheckError with the first finding's code, LoadError IX620 to IX624.
     """
+    while True:
+        before = files.identity(source)
+        try:
+            model = _load(source, check, threads, optimize, allow_unranked, trust_links, options or {})
+        except InterchangeError:
+            if files.identity(source) == before:
+                raise
+        else:
+            if files.identity(source) == before:
+                break
+        # somebody saved another model meanwhile: what was checked may not be what was loaded
+    if warm_up:
+        model.warm_up()
+    return model
+
+
+def _load(
+    source: str | os.PathLike[str] | bytes,
+    check: bool,
+    threads: int | None,
+    optimize: bool,
+    allow_unranked: bool,
+    trust_links: bool,
+    options: Mapping[str, str],
+) -> Model:
     if check:
         from interchange.checker import check as find
 
-        find(source).raise_if_errors()
+        find(source, trust_links=trust_links).raise_if_errors()
     proto, windows, folder = files.read(source)
     ir = from_proto(proto, folder, windows=windows, trust_links=trust_links)
     where = "the bytes" if isinstance(source, bytes) else str(source)
@@ -73,11 +98,8 @@ def load(
             fix="declare the shape in the file, or load with allow_unranked=True if you know that what you feed fits",
         )
     by_path = any(t.external_data for t in _initializers(proto.graph))
-    session = _session(source, ir, proto, where, by_path, threads, optimize, options or {})
-    model = Model(source, ir, session)
-    if warm_up:
-        model.warm_up()
-    return model
+    session = _session(source, ir, proto, where, by_path, threads, optimize, options)
+    return Model(source, ir, session)
 
 
 def _session(
