@@ -194,6 +194,7 @@ def test_all_differences_are_told_at_once_and_nothing_is_changed() -> None:
     assert "block.scale: float32[5] in the state, float32[4]" in text
     assert "block.steps: float32[] in the state, int64[]" in text
     assert {n: v.tolist() for n, v in net.state_dict().items()} == before
+    assert code(lambda: net.load_state_dict(wrong, strict=False)) == "IX121"  # shapes must fit all the same
     del wrong["block.scale"], wrong["block.steps"]
     missing, unexpected = net.load_state_dict(wrong, strict=False)
     assert (missing, unexpected) == (["first.bias", "block.scale", "block.steps"], ["extra"])
