@@ -147,7 +147,7 @@ def _(data: Tensor, shape: Tensor, *, allowzero: int) -> Sizes:
             raise refuse("-1 cannot be inferred beside a size 0", expected="every size given")
         target[inferred[0]] = divisible(total, rest, f"the number of elements, {total}")
     else:
-        must_equal(total, product(target), "the number of elements")
+        must_equal(total, product(target), "the number of elements", guard=True)
     return tuple(target)
 
 

@@ -52,12 +52,12 @@ def refuse(message: str, *, expected: str | None = None, fix: str | None = None)
     return OperatorError("IX112", message, expected=expected, fix=fix)
 
 
-def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None) -> DimLike:
-    """The size that `a` and `b` both are. What depends on the input is refused; but see `_rounds`."""
+def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None, *, guard: bool = False) -> DimLike:
+    """The size that `a` and `b` both are. What depends on the input is refused, or with `guard` see `_rounds`."""
     equal = True if a is b else same(a, b)
     if equal:
         return a
-    if equal is None and _rounds(a, b):
+    if equal is None and guard and _rounds(a, b):
         require(Condition(a - b, "=="), f"{what}: {a} is {b}")
         return a
     if equal is None:

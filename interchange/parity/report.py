@@ -153,7 +153,7 @@ def _compare(
     try:
         expected = reference(arrays)
     except InterchangeError as error:
-        return [Difference("the source", f"the source model itself fails here: {error.message}")]
+        return [Difference("the source", f"the source model itself fails here: {error.code}: {error.message}")]
     found = model.run(arrays)
     if list(found) != list(expected):
         return [Difference("outputs", f"{', '.join(found)} instead of {', '.join(expected)}")]
