@@ -138,6 +138,41 @@ def _() -> Any:
     return relu(initializers=[const("", [1.0])])
 
 
+def sparse_sum(values: list[float], indices: Any) -> Any:
+    """y = x + w, where w: float32[2, 3] is sparse."""
+    at = const("at", indices, np.int64)
+    w = helper.make_sparse_tensor(const("w", values), at, [2, 3])
+    m = model([node("Add", ["x", "w"], ["y"])])
+    m.graph.sparse_initializer.append(w)
+    return m
+
+
+@case("a sparse index out of range", "IX530", "from 0 to 40")
+def _() -> Any:
+    return sparse_sum([1, 2], [0, 40])
+
+
+@case("a negative sparse index", "IX530", "from -1 to 4")
+def _() -> Any:
+    return sparse_sum([1, 2], [4, -1])
+
+
+@case("a sparse index that is given twice", "IX530", "twice")
+def _() -> Any:
+    return sparse_sum([1, 2], [[0, 1], [0, 1]])
+
+
+@case("fewer sparse values than indices", "IX530", "int64[2]")
+def _() -> Any:
+    return sparse_sum([1], [0, 4])
+
+
+@case("a sparse constant of a node", "IX530", "attribute sparse_value")
+def _() -> Any:
+    bad = sparse_sum([1, 2], [0, 40]).graph.sparse_initializer[0]
+    return model([node("Constant", [], ["w"], "c", sparse_value=bad), node("Add", ["x", "w"], ["y"])])
+
+
 # -- data -------------------------------------------------------------------------------------------------------------
 @case("raw_data shorter than dims", "IX530", "'w'")
 def _() -> Any:

@@ -235,7 +235,7 @@ class Reader:
 
     # -- data ---------------------------------------------------------------------------------------------------------
     def sparse(self, proto: onnx.SparseTensorProto, where: str) -> SparseTensor:
-        """A sparse tensor; the fit of indices and dims is the checker's matter."""
+        """A sparse tensor; whether its indices fit is seen when they are used (`SparseTensor.positions`)."""
         dims = check_shape(proto.dims, where)
         return SparseTensor(self.tensor(proto.values, where), self.tensor(proto.indices, where), dims)
 

@@ -193,16 +193,24 @@ class SparseTensor:
     def __init__(self, values: Tensor, indices: Tensor, dims: tuple[int, ...]) -> None:
         self.values, self.indices, self.dims = values, indices, dims
 
+    def positions(self, where: str | None = None) -> Array:
+        """int64[n]: where the values stand in the flat dense data. Raises FileError IX313 for what does not fit."""
+        at, size = self.indices.numpy(), math.prod(self.dims)
+        shapes = ((self.values.size,), (self.values.size, len(self.dims)))
+        if at.dtype != np.int64 or at.shape not in shapes:
+            expected = f"int64{[self.values.size]} or int64{list(shapes[1])}"
+            _bad_payload(where, f"indices {self.indices.dtype}{list(at.shape)}", expected, "export the model again")
+        outside = bool(((at < 0) | (at >= (size if at.ndim == 1 else np.array(self.dims, np.int64)))).any())
+        flat: Array = at if at.ndim == 1 or outside else np.ravel_multi_index(tuple(at.T), self.dims)
+        if outside or bool((flat[1:] <= flat[:-1]).any()):
+            found = f"indices from {at.min()} to {at.max()}" if outside else "indices that are not in order, or twice"
+            _bad_payload(where, found, f"rising indices inside of {list(self.dims)}", "export the model again")
+        return flat
+
     def dense(self) -> Array:
-        """The data with its zeros. Raises FileError IX313 for indices outside of `dims`."""
+        """The data with its zeros. Raises FileError IX313 for indices that do not fit."""
         out = np.zeros(self.dims, self.values.dtype)
-        at = self.indices.numpy()
-        try:
-            flat = at if at.ndim == 1 else np.ravel_multi_index(tuple(at.T), self.dims)
-            out.reshape(-1)[flat] = self.values.numpy()
-        except (IndexError, ValueError) as error:
-            name = f"sparse tensor {self.values.name!r}"
-            _bad_payload(name, str(error), f"indices inside of {list(self.dims)}", "export the model again")
+        out.reshape(-1)[self.positions(f"sparse tensor {self.values.name!r}")] = self.values.numpy()
         return out
 
     def __repr__(self) -> str:

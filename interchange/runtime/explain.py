@@ -69,8 +69,8 @@ def describe(node: Node) -> str:
 
 def clean(error: BaseException) -> str:
     """The runtime's message without its prefix and its own file names."""
-    text = str(error)
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.split(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", str(error))[-1]  # the cause, where one holds another
+    text = re.sub(r"^\w+\.cc:\d+ \w+ ", "", text)
     text = re.sub(r"\S*/(onnxruntime_src|onnxruntime)/\S+:\d+ .*?\)? ?(?=[A-Z(]|$)", "", text)
     return " ".join(text.split())[:600]
 

@@ -11,7 +11,8 @@ from interchange.checker.rule import Problem, Problems, rule
 from interchange.errors import FileError
 from interchange.graph.reading import Reader
 
-Place = tuple[Any, Where, str, memoryview | None]  # TensorProto, place, name for messages, its raw data if left out
+# TensorProto or SparseTensorProto, place, name for messages, its raw data if left out
+Place = tuple[Any, Where, str, memoryview | None]
 
 
 def _tensors(ctx: Context) -> Iterator[Place]:
@@ -21,12 +22,12 @@ def _tensors(ctx: Context) -> Iterator[Place]:
                 window = ctx.windows.get(i) if scope is ctx.main else None
                 yield tensor, scope.place(tensor.name), f"initializer {tensor.name!r}", window
             for sparse in scope.proto.sparse_initializer:
-                for part in (sparse.values, sparse.indices):
-                    yield part, scope.place(sparse.values.name), f"sparse initializer {sparse.values.name!r}", None
+                yield sparse, scope.place(sparse.values.name), f"sparse initializer {sparse.values.name!r}", None
         for node in scope.nodes:
             for attribute in node.proto.attribute:
                 what = f"attribute {attribute.name} of node {node.label}"
-                for tensor in ([attribute.t] if attribute.HasField("t") else []) + list(attribute.tensors):
+                single = [getattr(attribute, f) for f in ("t", "sparse_tensor") if attribute.HasField(f)]
+                for tensor in (*single, *attribute.tensors, *attribute.sparse_tensors):
                     yield tensor, node.where(), what, None
 
 
@@ -47,11 +48,16 @@ def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
     """What the reader of model files says of each tensor: one look for all rules below."""
     found = []
     for tensor, where, what, window in _tensors(ctx):
-        if tensor.data_location == 1 and ctx.folder is None:
+        sparse = tensor.DESCRIPTOR.name == "SparseTensorProto"
+        parts = (tensor.values, tensor.indices) if sparse else (tensor,)
+        if ctx.folder is None and any(p.data_location == 1 for p in parts):
             continue
         reader = Reader(ctx.folder.window if ctx.folder is not None else _nowhere, {})
         try:
-            reader.tensor(tensor, what, window)
+            if sparse:
+                reader.sparse(tensor, what).positions(what)
+            else:
+                reader.tensor(tensor, what, window)
         except FileError as error:
             found.append((error, where))
     return found
