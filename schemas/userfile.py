@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.dtypes import BY_NAME, dtype_of
+from interchange.dtypes import BY_NAME, INTEGERS, Array, DType, dtype_of, name_of
 from interchange.errors import InterchangeError, SchemaError, user_line
 from interchange.schemas.attributes import TYPES, fits, normalise
 from interchange.schemas.opschema import UNBOUNDED, Attribute, Formal, OpSchema
@@ -262,8 +262,8 @@ class _Reader:
             return None
         if type_ == "tensor" and isinstance(value, Mapping):
             try:
-                return np.asarray(value["value"], dtype_of(value["dtype"]))
-            except (InterchangeError, KeyError, TypeError, ValueError) as error:
+                return _array(value["value"], dtype_of(value["dtype"]))
+            except (InterchangeError, KeyError, TypeError, ValueError, OverflowError) as error:
                 self.add(where, f"is not a tensor such as {{dtype = 'float32', value = [1.0]}}: {error}")
                 return None
         if not fits(type_, value, name):
@@ -304,6 +304,13 @@ class _Reader:
         if text is not None and not form.fullmatch(text):
             self.add(_join(at, key), f"must be {wanted}, found {text!r}")
         return text or ""
+
+
+def _array(value: Any, dtype: DType) -> Array:
+    array = np.asarray(value, dtype)
+    if dtype in INTEGERS and (array.astype(object) != np.asarray(value, object)).any():
+        raise ValueError(f"not all of its values are {name_of(dtype)}")
+    return array
 
 
 def _join(at: str, key: str) -> str:

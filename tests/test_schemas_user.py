@@ -192,6 +192,9 @@ def test_all_problems_are_named_with_their_place(tmp_path):
             "d": {"type": "int", "default": 3, "required": True},
             "e": {"type": "tensor", "default": {"dtype": "float32"}},
             "f": {"type": "graph", "allowed": []},
+            "g": {"type": "tensor", "default": {"dtype": "int64", "value": [1.5]}},
+            "h": {"type": "tensor", "default": {"dtype": "int64", "value": [2**70]}},
+            "i": {"type": "tensor", "default": {"dtype": "int4", "value": [99]}},
         },
     }
     found = problems(tmp_path, {"operators": [SCALE, bad], "operator": []})
@@ -213,6 +216,9 @@ def test_all_problems_are_named_with_their_place(tmp_path):
         "operators[1].attributes.b.default",
         "operators[1].attributes.c.default",
         "operators[1].attributes.d.default",
+        "operators[1].attributes.g.default",
+        "operators[1].attributes.h.default",
+        "operators[1].attributes.i.default",
         "operators[1].attributes.e.default",
         "operators[1].attributes.f.allowed",
     }
