@@ -12,8 +12,6 @@ endian; the header ``{name: {"dtype", "shape", "data_offsets"}}``; the bytes of 
 from __future__ import annotations
 
 import json
-import math
-import mmap
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,7 +45,6 @@ _TYPES = {
     "complex64": "C64",
 }
 _DTYPES = {word: BY_NAME[name] for name, word in _TYPES.items()}
-_HEADER_LIMIT = 100_000_000  # bytes: the format's own
 
 
 def save(
@@ -76,7 +73,10 @@ def save(
 
 
 def _chunks(tensors: Mapping[str, Array], texts: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """The bytes of a file: the widest elements first, so that all are aligned."""
+    """The bytes of a file: the widest elements first, so that all are aligned.
+
+    Written here, and not by the safetensors package: its bytes change from run to run, and it needs them all in memory.
+    """
     order = sorted(tensors, key=lambda n: (-tensors[n].dtype.itemsize, n))
     header: dict[str, Any] = {"__metadata__": dict(sorted(texts.items()))} if texts else {}
     end = 0
@@ -160,8 +160,8 @@ def load(path: str | os.PathLike[str], into: Any = None, *, strict: bool = True)
     tensors are in the result. All or nothing: when something does not fit, every object has the state it had before.
     strict=False: names in the file that nothing in `into` takes are left alone.
 
-    Raises FileError: IX341 when the file is no state file or is damaged, IX344 when it cannot be read; OperatorError
-    IX121 when its content does not fit `into`.
+    Raises FileError: IX340 when the package safetensors is missing, IX341 when the file is no state file or is damaged,
+    IX344 when it cannot be read; OperatorError IX121 when its content does not fit `into`.
     """
     state, _ = _read(Path(path))
     if into is not None:
@@ -175,23 +175,24 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _read(path: Path) -> tuple[State, dict[str, str]]:
-    """The tensors, in memory that is mapped from the file, and the texts."""
+    """The tensors and the texts of a file, parsed by the safetensors package: strictly, also what is hostile."""
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if size else memoryview(b"")
-    except (OSError, ValueError) as error:
+        from safetensors import SafetensorError, deserialize, safe_open
+    except ImportError:
         raise FileError(
-            "IX344",
-            "the state file cannot be read",
+            "IX340",
+            "state files are read with the package safetensors, which is not installed",
             where=path.name,
-            found=getattr(error, "strerror", None) or str(error),
-            expected="a file",
-            fix="check the path",
-        ) from error
+            found="no module safetensors",
+            expected="pip install 'interchange[safetensors]'",
+            fix="install the extra",
+        ) from None
     try:
-        return _parse(data)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call, unused-ignore]
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            texts = file.metadata() or {}
+        return {name: _tensor(name, entry) for name, entry in entries}, texts
+    except (SafetensorError, ValueError) as error:
         raise FileError(
             "IX341",
             "this is no state file, or it is damaged",
@@ -200,48 +201,26 @@ def _read(path: Path) -> tuple[State, dict[str, str]]:
             expected="a safetensors file",
             fix="load it with what wrote it, or take an older copy",
         ) from None
+    except OSError as error:
+        raise FileError(
+            "IX344",
+            "the state file cannot be read",
+            where=path.name,
+            found=error.strerror or str(error),
+            expected="a file",
+            fix="check the path",
+        ) from error
 
 
-def _parse(data: memoryview) -> tuple[State, dict[str, str]]:
-    """Raises ValueError, KeyError, TypeError or RecursionError for whatever is not exactly the format."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= length <= min(_HEADER_LIMIT, len(data) - 8):
-        raise ValueError(f"a header of {length} bytes in a file of {len(data)}")
-    header = json.loads(bytes(data[8 : 8 + length]).decode(), object_pairs_hook=_unique)
-    if not isinstance(header, dict):
-        raise ValueError("a header that is no object")
-    texts = header.pop("__metadata__", {})
-    if not isinstance(texts, dict) or not all(isinstance(t, str) for t in texts.values()):
-        raise ValueError("metadata that is not made of texts")
-    body, state, spans = data[8 + length :], {}, []
-    for name, entry in header.items():
-        dtype, shape, (start, end) = _DTYPES.get(entry["dtype"]), entry["shape"], entry["data_offsets"]
-        if dtype is None:
-            raise ValueError(f"{name!r} has elements of the type {entry['dtype']!r}")
-        if not all(type(n) is int and n >= 0 for n in (*shape, start, end)):
-            raise ValueError(f"{name!r} has the shape {shape!r} and lies at {start!r} to {end!r}")
-        if end - start != math.prod(shape) * dtype.itemsize or end > len(body):
-            raise ValueError(f"{name!r} takes {end - start} bytes from {start}, of {len(body)}")
-        spans.append((start, end))
-        if dtype.kind == "b" and (np.frombuffer(body[start:end], np.uint8) > 1).any():
-            raise ValueError(f"{name!r} has truth values other than 0 and 1")
-        little = dtype.newbyteorder("<") if dtype.kind in "iufc" else dtype
-        state[name] = wrap(np.frombuffer(body[start:end], little).astype(dtype, copy=False).reshape(shape))
-    place = 0
-    for start, end in sorted(spans):
-        if start != place:
-            raise ValueError(f"the bytes {min(start, place)} to {max(start, place)} belong to no tensor, or to two")
-        place = end
-    if place != len(body):
-        raise ValueError(f"{len(body) - place} bytes behind the last tensor")
-    return state, texts
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name that occurs twice")
-    return found
+def _tensor(name: str, entry: Mapping[str, Any]) -> Tensor:
+    """One tensor as the package gives it. Raises ValueError for elements that are none of ONNX's."""
+    dtype, data = _DTYPES.get(entry["dtype"]), entry["data"]
+    if dtype is None:
+        raise ValueError(f"{name!r} has elements of the type {entry['dtype']!r}")
+    if dtype.kind == "b" and (np.frombuffer(data, np.uint8) > 1).any():
+        raise ValueError(f"{name!r} has truth values other than 0 and 1")
+    little = dtype.newbyteorder("<") if dtype.kind in "iufc" else dtype
+    return wrap(np.frombuffer(data, little).astype(dtype, copy=False).reshape(entry["shape"]))
 
 
 def _restore(into: Any, state: State, strict: bool) -> None:
