@@ -575,3 +575,22 @@ def test_links_out_of_the_folder_are_followed_where_they_are_trusted(tmp_path: P
         load(tmp_path / "model" / "m.onnx")
     m = load(tmp_path / "model" / "m.onnx", trust_links=True)
     np.testing.assert_array_equal(m.run(ONES)["y"], ONES)
+
+
+def test_save_is_of_this_model_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(identity_proto(F).SerializeToString())
+    m = load(path, threads=1)
+    assert m.save(tmp_path / "copy.onnx") == [tmp_path / "copy.onnx"]
+    path.unlink()
+    path.write_bytes(identity_proto(F, ("n", 3)).SerializeToString())
+    with pytest.raises(FileError, match="has changed"):
+        m.save(tmp_path / "copy.onnx")
+
+
+def test_messages_about_many_inputs_stay_short() -> None:
+    names = [f"x{i}" for i in range(500)]
+    m = loaded(model([node("Sum", names, ["y"])], [value(n, F, ()) for n in names], [value("y", F, ())]))
+    with pytest.raises(InputsError, match="and 488 more") as error:
+        m.run()
+    assert len(str(error.value)) < 1000

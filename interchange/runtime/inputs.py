@@ -13,7 +13,7 @@ from interchange.dims import Dim, DimLike, Guard, evaluate, symbols
 from interchange.dtypes import COMPLEX, FLOATS, INTEGERS, Array, DType, bool_, name_of, string
 from interchange.errors import RuntimeInputError, UsageError
 from interchange.runtime.errors import InputsError, problem
-from interchange.runtime.signature import Signature, ValueSpec, names_of
+from interchange.runtime.signature import Signature, ValueSpec, lines_of, names_of
 
 _REMEMBERED = 256  # combinations of shapes that are known to be right
 
@@ -73,7 +73,7 @@ class Inputs:
         self, args: Sequence[Any], kwargs: Mapping[str, Any], problems: list[RuntimeInputError]
     ) -> dict[str, Any]:
         order = list(self.specs)
-        expected = "; ".join(map(str, self.specs.values())) or "no inputs"
+        expected = lines_of(self.specs.values())
         if len(args) > len(order):
             problems.append(
                 problem(
@@ -104,8 +104,8 @@ class Inputs:
                 problem(
                     "IX601",
                     f"input {names_of(missing)} is missing",
-                    ", ".join(n for n in given if given[n] is not None) or "no inputs",
-                    "; ".join(map(str, missing)),
+                    f"inputs: {names_of(self.specs[n] for n in given if given[n] is not None)}",
+                    lines_of(missing),
                     f"give {names_of(missing)}",
                 )
             )

@@ -13,7 +13,7 @@ import numpy as np
 
 from interchange.dims import Dim, Guard, evaluate, symbols
 from interchange.dtypes import Array
-from interchange.errors import InterchangeError, UsageError
+from interchange.errors import FileError, InterchangeError, UsageError
 from interchange.graph import files
 from interchange.graph.core import ModelIR
 from interchange.graph.proto import from_proto
@@ -168,7 +168,7 @@ class Model:
         self.metadata: dict[str, str] = dict(ir.metadata)
         self.opsets: dict[str, int] = dict(ir.opsets)
         self.ir_version, self.doc, self.name = ir.ir_version, ir.doc, ir.graph.name
-        self._source, self._session = source, session
+        self._source, self._session, self._identity = source, session, files.identity(source)
         self._inputs = Inputs(signature)
         self._places = places_of(ir)
         tensors = [s for s in (*self.inputs.values(), *self.outputs.values()) if s.kind == "tensor"]
@@ -289,7 +289,19 @@ class Model:
         return self._source
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the model, unchanged, to a file; returns the files written. Raises FileError."""
+        """Write the model, unchanged, to a file; returns the files written.
+
+        Raises FileError IX301 when the file it was loaded from is gone or another one: it is read again for this.
+        """
+        if files.identity(self._source) != self._identity:
+            raise FileError(
+                "IX301",
+                "the file of this model has changed since it was loaded",
+                where=str(self._source),
+                found="no file, or another model",
+                expected="the file that it was loaded from",
+                fix="save it before the file is replaced, or load the file again",
+            )
         return files.save(files.load(self._source), path)
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,4 +131,14 @@ def _type_text(proto: Any) -> str:
 
 def names_of(specs: Iterable[ValueSpec]) -> str:
     """The names of inputs or outputs, for messages."""
-    return ", ".join(s.name for s in specs) or "none"
+    return _some([s.name for s in specs], ", ") or "none"
+
+
+def lines_of(specs: Iterable[ValueSpec]) -> str:
+    """Inputs or outputs in the shape language, for messages."""
+    return _some([str(s) for s in specs], "; ") or "none"
+
+
+def _some(texts: Sequence[str], separator: str, limit: int = 12) -> str:
+    more = f"{separator}and {len(texts) - limit} more" if len(texts) > limit else ""
+    return separator.join(texts[:limit]) + more
