@@ -11,7 +11,7 @@
     ├── UsageError        IX8xx  a command or a function was asked for something it does not offer
     └── ConvertError      IX9xx  a foreign model cannot be converted (frontends and importers)
 
-Each error has a stable code, the place, what was found, what was expected and a fix. `docs/errors.md` has a section
+Each error has a stable code, the place, what was found, what was expected and a fix. `docs/errors/` has a section
 for each code with a broken example and its repair; the test-suite runs them all.
 """
 
