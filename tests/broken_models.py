@@ -501,6 +501,11 @@ def _() -> Any:
     return noted("guards", '[{"condition": "time%4 == 0", "why": ""}]')
 
 
+@case("state that starts at no value", "IX591", "'x'")
+def _() -> Any:
+    return noted("state", '[{"name": "x", "output": "y"}]')
+
+
 @case("a constant that nothing reads", "IX595", "'left'")
 def _() -> Any:
     return relu(initializers=[const("left", [1.0])])

@@ -75,9 +75,13 @@ def dangling(ctx: Context) -> Problems:
                 missing = sorted(symbols(Guard.from_dict(entry).condition.expr).keys() - named)
                 what, expected = f"the guard {entry['condition']}", f"sizes of inputs: {listed(sorted(named))}"
             else:
-                missing = [n for n in (entry["name"],) if n not in ctx.main.inputs]
+                held = {*ctx.main.inputs} & {*ctx.main.initializers}  # state starts at a value in the file
+                missing = [n for n in (entry["name"],) if n not in held]
                 missing += [n for n in (entry["output"],) if n not in ctx.main.outputs]
-                what, expected = f"the state entry {entry['name']}", "names of an input and an output"
+                what, expected = (
+                    f"the state entry {entry['name']}",
+                    "names of an input that has a value, and of an output",
+                )
             if missing:
                 yield Problem(
                     f"{what} is about {listed(missing)}, which the model does not have",
