@@ -30,19 +30,25 @@ _OURS = (
 )
 
 
-_is_ours: dict[str, bool] = {}  # by file name: a frame is looked at for every node of a trace
+_kinds: dict[str, str] = {}  # file name -> whose code it is: a frame is looked at for every node of a trace
+
+
+def _kind(frame: FrameType) -> str:
+    if frame.f_globals.get("__name__", "").startswith("interchange.cli."):
+        return "command"
+    return "ours" if frame.f_code.co_filename.startswith(_OURS) else "user"
 
 
 def user_frame() -> FrameType | None:
     """The innermost frame that runs code which is not interchange's own; None where a command runs none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not frame.f_globals.get("__name__", "").startswith("interchange.cli."):
+    while frame is not None:
         name = frame.f_code.co_filename
-        ours = _is_ours.get(name)
-        if ours is None:
-            ours = _is_ours[name] = name.startswith(_OURS)
-        if not ours:
-            return frame
+        kind = _kinds.get(name)
+        if kind is None:
+            kind = _kinds[name] = _kind(frame)
+        if kind != "ours":
+            return frame if kind == "user" else None
         frame = frame.f_back
     return None
 
