@@ -532,6 +532,8 @@ def parse_spec(text: str, known: Mapping[str, Dim] | None = None) -> Spec:
     inner = match["dims"].strip()
     parts = _split(inner) if inner else []
     dims = tuple(parse_dim(p, known) for p in parts)
+    if any(isinstance(d, int) and d < 0 for d in dims):
+        raise _bad_spec(text, "a size is negative")
     return Spec(match["name"], dtype_of(match["dtype"]), dims)
 
 

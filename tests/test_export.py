@@ -312,6 +312,7 @@ def test_nodes_say_where_they_come_from(tmp_path):
         (lambda x: x, {"x": "float32[n"}, "IX803"),
         (lambda x: x, {"x": "float32[2n]"}, "IX803"),
         (lambda x: x, {"x": "float32(n, 2)"}, "IX803"),
+        (lambda x: x, {"x": "float32[-1]"}, "IX803"),
         (3, {"x": "float32[n]"}, "IX901"),
         (lambda x: x.reshape(x.shape[0] * 2), {"x": "float32[n]"}, "IX112"),
         (lambda x: x, None, "IX207"),
