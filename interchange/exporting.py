@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from interchange.dims import Spec
 from interchange.errors import UsageError
 from interchange.frontends import Captured, capture
+from interchange.graph.notes import read_note
 
 if TYPE_CHECKING:
     from interchange.graph.core import ModelIR
@@ -220,7 +221,7 @@ def verify(
     loaded = path if isinstance(path, runtime.Model) else runtime.load(path)
     if inputs is None:
         inputs = arguments_of(loaded)
-    names = json.loads(loaded.metadata.get("interchange.source", "{}")).get("output_names")
+    names = read_note(loaded.metadata, "source", {}).get("output_names")
     captured = capture(model, inputs, dynamic=None, opset=loaded.opsets[""], output_names=names, options=options or {})
     from interchange.parity import parity
 
@@ -245,7 +246,7 @@ def arguments_of(loaded: Model) -> Any:
     from interchange.eager import pytree
 
     specs = [Spec(s.name, s.dtype, s.shape) for s in loaded.inputs.values() if not s.optional]
-    text = loaded.metadata.get("interchange.signature")
-    if text is None:
+    signature = read_note(loaded.metadata, "signature", None)
+    if signature is None:
         return {s.name: s for s in specs}
-    return pytree.unflatten(pytree.Tree.from_json(json.loads(text)["inputs"]), iter(specs))
+    return pytree.unflatten(pytree.Tree.from_json(signature["inputs"]), iter(specs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections import Counter
@@ -18,6 +17,7 @@ from interchange.dims import Dim, DimLike, Guard, evaluate, product, symbols
 from interchange.dtypes import from_onnx, nbytes
 from interchange.errors import UsageError
 from interchange.graph import files
+from interchange.graph.notes import read_note
 from interchange.graph.sizes import SizeNames
 
 Sizes = Mapping[str, int]
@@ -65,8 +65,8 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
 
 
 def _json(notes: Mapping[str, str], key: str, default: Any) -> Any:
-    text = notes.get(f"interchange.{key}")
-    return default if text is None or damage(key, text) else json.loads(text)  # damaged notes: `check` tells of them
+    damaged = damage(key, notes.get(f"interchange.{key}", ""))  # or missing; `check` tells of what is damaged
+    return default if damaged else read_note(notes, key, default)
 
 
 def _size(folder: Path | None, name: str) -> str:

@@ -9,7 +9,6 @@ again.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -48,7 +47,6 @@ class Compiled(Generic[P, R]):
     def __init__(self, function: Callable[P, R], opset: int, threads: int | None) -> None:
         functools.update_wrapper(self, function)
         self._function, self._opset, self._threads = function, opset, threads
-        self._signature = inspect.signature(function)
         self._steps: dict[Any, list[_Step]] = {}
         self.compilations = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from interchange.eager.tensor import Buffer, Parameter, Tensor, Variable, wrap
 from interchange.eager.trace import active_trace
 from interchange.errors import ConvertError
 from interchange.graph.core import Attr, Function, Graph, ModelIR, Node, Value
+from interchange.graph.notes import read_note
 from interchange.graph.sizes import SizeNames
 from interchange.graph.tensor import Tensor as Weight
 from interchange.ops import TABLE
@@ -66,10 +66,10 @@ class GraphModule(nn.Module):
         self._steps: dict[int, list[_Step]] = {}
         self.doc, self.name = model.doc, model.graph.name
         self.metadata = {k: v for k, v in model.metadata.items() if not k.startswith("interchange.")}
-        sizes = SizeNames(_json(model, "interchange.dims", {}), least=1)
-        self.guards = [Guard.from_dict(g) for g in _json(model, "interchange.guards", [])]
-        self._updates = {e["name"]: e["output"] for e in _json(model, "interchange.state", [])}
-        signature = _json(model, "interchange.signature", None)
+        sizes = SizeNames(read_note(model.metadata, "dims", {}), least=1)
+        self.guards = [Guard.from_dict(g) for g in read_note(model.metadata, "guards", [])]
+        self._updates = {e["name"]: e["output"] for e in read_note(model.metadata, "state", [])}
+        signature = read_note(model.metadata, "signature", None)
         updated = set(self._updates.values())
         self._inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
         self._outputs = [v for v in model.graph.outputs if v.name not in updated]
@@ -81,7 +81,7 @@ class GraphModule(nn.Module):
         self._variables: dict[str, Variable] = {}
         for value in model.graph.initializers.values():
             self._hold(value)
-        if _json(model, "interchange.source", {}).get("mode", "eval") == "eval":
+        if read_note(model.metadata, "source", {}).get("mode", "eval") == "eval":
             self.eval()
 
     def _spec(self, value: Value, sizes: SizeNames) -> Spec:
@@ -242,11 +242,6 @@ def _rebuild(data: bytes, state: Mapping[str, Any]) -> GraphModule:
     module = import_model(data)
     module.load_state_dict(state)
     return module
-
-
-def _json(model: ModelIR, key: str, default: Any) -> Any:
-    text = model.metadata.get(key)
-    return default if text is None else json.loads(text)
 
 
 def _as_tensor(weight: Weight | None) -> Tensor:

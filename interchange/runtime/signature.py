@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from interchange.dims import Guard, Shape
 from interchange.dtypes import DType, name_of
 from interchange.errors import InterchangeError
 from interchange.graph.core import ModelIR, Value
+from interchange.graph.notes import read_note
 from interchange.graph.sizes import SizeNames
 from interchange.runtime.errors import LoadError
 
@@ -60,10 +60,10 @@ class Signature:
 def read_signature(model: ModelIR) -> Signature:
     """The signature of a model. Raises LoadError IX624 for metadata of ours that cannot be read."""
     try:
-        bounds = {str(n): (int(low), _upper(high)) for n, (low, high) in _json(model, "dims", {}).items()}
-        guards = tuple(Guard.from_dict(g) for g in _json(model, "guards", []))
-        state = {str(e["name"]): str(e["output"]) for e in _json(model, "state", [])}
-        evidence = _json(model, "evidence", None)
+        bounds = {str(n): (int(low), _upper(high)) for n, (low, high) in read_note(model.metadata, "dims", {}).items()}
+        guards = tuple(Guard.from_dict(g) for g in read_note(model.metadata, "guards", []))
+        state = {str(e["name"]): str(e["output"]) for e in read_note(model.metadata, "state", [])}
+        evidence = read_note(model.metadata, "evidence", None)
         names = SizeNames(bounds)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InterchangeError) as error:
         raise LoadError(
@@ -79,11 +79,6 @@ def read_signature(model: ModelIR) -> Signature:
     outputs = {v.name: _spec(v, names) for v in model.graph.outputs}
     dims = {n: bounds.get(n, (0, None)) for n in names.used}
     return Signature(inputs, outputs, dims, guards, state, evidence)
-
-
-def _json(model: ModelIR, key: str, default: Any) -> Any:
-    text = model.metadata.get(f"interchange.{key}")
-    return default if text is None else json.loads(text)
 
 
 def _upper(high: Any) -> int | None:
