@@ -92,6 +92,8 @@ class Trace:
     refine: raise `RefineError` where two sizes must be equal (dynamic="auto").
     """
 
+    trusts = False  # whether sizes that may differ are taken to be equal where an operator needs it
+
     def __init__(
         self,
         opset: int,

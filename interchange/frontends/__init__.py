@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ class Captured:
     inputs: name -> Spec of each input. example: arrays for the inputs as the user gave them (may be empty).
     reference: runs the source model on named arrays and returns the named outputs, state updates included, leaving the
     source as it was. guards, dims: under which sizes the graph is right. state: initializer -> output of each update.
+    random: operators that draw random numbers, each with its line: such a model cannot be compared.
     keep: the parameters, which stay under their names. modules: path -> module of the source.
     """
 
@@ -35,38 +37,64 @@ class Captured:
     modules: dict[str, Any] = field(default_factory=dict)
     signature: Any = None
     source: dict[str, Any] = field(default_factory=dict)
+    random: list[str] = field(default_factory=list)
 
 
 def capture(
     model: Any, inputs: Any, *, dynamic: Any, opset: int, output_names: Any = None, options: Mapping[str, Any]
 ) -> Captured:
     """Capture `model` with the frontend that knows its type. Raises ConvertError IX901 when none does."""
+    if _is_torch(model, inputs):
+        from interchange.frontends.torch import capture_torch
+
+        _refuse_options(options, ())
+        return capture_torch(model, inputs, dynamic=dynamic, opset=opset, output_names=output_names, **options)
     library = type(model).__module__.partition(".")[0]
-    if library in ("torch", "keras", "tensorflow", "jax", "flax", "sklearn"):
+    if library in ("keras", "tensorflow", "jax", "flax", "sklearn"):
         raise ConvertError(
             "IX901",
             f"there is no frontend for {library} models",
             found=f"{type(model).__module__}.{type(model).__qualname__}",
-            expected="an interchange.eager.nn.Module, or a function of tensors",
+            expected="an interchange.eager.nn.Module, a torch.nn.Module, or a function of tensors",
             fix="build the model with interchange.eager",
         )
     if callable(model):
         from interchange.frontends.eager import capture_eager
 
-        unknown = ", ".join(sorted(options.keys() - {"specialise"}))
-        if unknown:
-            raise UsageError(
-                "IX808",
-                f"this frontend has no option {unknown}",
-                found=unknown,
-                expected="specialise, or no options",
-                fix="leave it out, or correct the spelling",
-            )
+        _refuse_options(options, ("specialise",))
         return capture_eager(model, inputs, dynamic=dynamic, opset=opset, output_names=output_names, **options)
     raise ConvertError(
         "IX901",
         f"a {type(model).__name__} is not a model",
         found=type(model).__name__,
-        expected="an interchange.eager.nn.Module, or a function of tensors",
+        expected="an interchange.eager.nn.Module, a torch.nn.Module, or a function of tensors",
         fix="pass the model itself, not its class, its name or its weights",
     )
+
+
+def _is_torch(model: Any, inputs: Any) -> bool:
+    """Whether it is a module of PyTorch, a captured program, or a function that is given tensors of PyTorch.
+
+    Where torch was not imported there can be none.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if isinstance(model, (torch.nn.Module, torch.export.ExportedProgram)):
+        return True
+    from interchange.eager.nn import Module
+
+    leaves = torch.utils._pytree.tree_leaves(inputs)
+    return not isinstance(model, Module) and any(isinstance(x, torch.Tensor) for x in leaves)
+
+
+def _refuse_options(options: Mapping[str, Any], known: Sequence[str]) -> None:
+    unknown = ", ".join(sorted(options.keys() - set(known)))
+    if unknown:
+        raise UsageError(
+            "IX808",
+            f"this frontend has no option {unknown}",
+            found=unknown,
+            expected=", ".join([*known, "or no options"] if known else ["no options"]),
+            fix="leave it out, or correct the spelling",
+        )

@@ -64,6 +64,8 @@ def must_equal(a: DimLike, b: DimLike, what: str, fix: str | None = None, *, gua
         from interchange.eager.trace import RefineError, active_trace
 
         trace = active_trace()
+        if trace is not None and trace.trusts:
+            return a if isinstance(a, int) else b
         if trace is not None and trace.refine:
             raise RefineError(a, b)
         fixed = next((d for d in (a, b) if isinstance(d, int)), None)

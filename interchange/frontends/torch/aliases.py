@@ -1,0 +1,106 @@
+"""Which nodes of a captured graph write into memory, and whether a new value under the old names says the same.
+
+``relu_(x)`` is ``x = relu(x)`` as long as nothing else looks at x's memory afterwards. Where a view of it is read
+later, or the memory belongs to a larger tensor, PyTorch itself takes the writes out of the graph (functionalisation).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+# ops that may return their input itself, though their schema does not say so
+_MAY_RETURN_INPUT = frozenset(
+    f"aten.{name}"
+    for name in (
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "feature_alpha_dropout",
+        "type_as",
+        "atleast_1d",
+        "atleast_2d",
+        "atleast_3d",
+        "broadcast_tensors",
+        "meshgrid",
+    )
+)
+# ops that update running statistics which their schema does not mark as written
+_KEEP_STATISTICS = {"aten.batch_norm.default": 5, "aten.instance_norm.default": 5}
+
+
+def written(node: Any) -> list[Any]:
+    """The argument nodes that a node writes into."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not schema.is_mutable:
+        return []
+    found = []
+    for i, argument in enumerate(schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = node.args[i] if i < len(node.args) else node.kwargs.get(argument.name)
+            found += [v for v in (value if isinstance(value, (list, tuple)) else [value]) if v is not None]
+    return found
+
+
+def _sources(node: Any) -> list[Any]:
+    """The argument nodes whose memory a node's result may share."""
+    if node.op != "call_function":
+        return []
+    target = node.target
+    if getattr(target, "__name__", "") == "getitem":
+        return list(node.args[:1])
+    schema = getattr(target, "_schema", None)
+    if schema is None:
+        return []
+    if str(target).rpartition(".")[0] in _MAY_RETURN_INPUT:
+        return list(node.all_input_nodes[:1])
+    sets = {s for r in schema.returns if r.alias_info for s in r.alias_info.before_set}
+    if not sets:
+        return []
+    return [
+        node.args[i]
+        for i, a in enumerate(schema.arguments)
+        if a.alias_info is not None and i < len(node.args) and sets & a.alias_info.before_set
+    ]
+
+
+def needs_functionalisation(graph: Any) -> bool:
+    """Whether rebinding names would not do: see the module's text. False for most graphs, found in one pass."""
+    writes = False
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        place = _KEEP_STATISTICS.get(str(node.target))
+        if place is not None and node.args[place] and isinstance(node.args[3], torch.fx.Node):
+            return True
+        if getattr(node.target, "__name__", "") == "wrap_with_autocast":  # PyTorch writes the casts out
+            return True
+        writes = writes or bool(written(node))
+    return writes and not _only_own_memory(graph)
+
+
+def _only_own_memory(graph: Any) -> bool:
+    """Whether every write is into a tensor that no other node's result, read afterwards, shares memory with."""
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    last_use = {node: max((order[u] for u in node.users), default=-1) for node in graph.nodes}
+    family: dict[Any, set[Any]] = {}  # node -> the nodes that may share its memory, itself included
+    same: dict[Any, Any] = {}  # the result of an in-place op -> what it wrote into: one tensor
+    for node in graph.nodes:
+        targets = written(node)
+        for target in targets:
+            target = same.get(target, target)
+            if not isinstance(target, torch.fx.Node):
+                return False
+            for other in family.get(target, {target}) - {target}:
+                if same.get(other) is target:
+                    continue
+                outside = other.op == "placeholder"  # its owner sees the change
+                if outside or last_use[other] > order[node]:
+                    return False
+            same[node] = target
+        together = {node}.union(*(family.get(s, {s}) for s in _sources(node) if isinstance(s, torch.fx.Node)))
+        if len(together) > 1:
+            for member in together:
+                family[member] = together
+    return True

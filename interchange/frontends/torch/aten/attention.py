@@ -1,0 +1,1 @@
+"""Scaled dot-product attention, of any rank, with masks, causal, grouped."""

@@ -1,0 +1,1 @@
+"""Tensors made of nothing: zeros, full, arange, eye, linspace, and their _like forms."""

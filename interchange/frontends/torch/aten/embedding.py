@@ -1,0 +1,1 @@
+"""Embeddings and bags of them, one-hot."""

@@ -1,0 +1,1 @@
+"""Losses with their reductions, weights, ignored classes and label smoothing."""

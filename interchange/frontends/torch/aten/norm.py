@@ -1,0 +1,1 @@
+"""Normalisations: batch, layer, group, instance, RMS, local response."""

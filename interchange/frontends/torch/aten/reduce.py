@@ -1,0 +1,1 @@
+"""Reductions: sum, mean, var, extremes, all and any, with PyTorch's dtypes and its NaN."""

@@ -1,0 +1,1 @@
+"""Interpolation and what rearranges pixels."""

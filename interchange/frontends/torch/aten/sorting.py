@@ -1,0 +1,1 @@
+"""Order: sort, topk, median, cumulative sums and extremes, searchsorted, unique."""

@@ -1,0 +1,354 @@
+"""From a PyTorch model and its inputs to a graph over the vocabulary, with all that is needed to prove it."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_unflatten
+
+from interchange.dims import Dim, DimLike, Guard, Spec, evaluate, hint, same, symbols
+from interchange.dtypes import Array, is_float, is_integer
+from interchange.eager.tensor import Tensor, Variable, to_array, wrap
+from interchange.eager.trace import Trace
+from interchange.errors import ConvertError
+from interchange.frontends import Captured
+from interchange.frontends.inputs import Dynamic, bind_arguments, in_call_order, specs_of
+from interchange.frontends.outputs import finish, name_outputs, state_outputs
+from interchange.frontends.torch import aten  # noqa: F401  the lowerings register themselves
+from interchange.frontends.torch.aliases import needs_functionalisation
+from interchange.frontends.torch.interpreter import Interpreter
+from interchange.frontends.torch.program import capture_program, functional
+from interchange.frontends.torch.reference import Source, path_name, structure
+from interchange.frontends.torch.sizes import Sizes, guards_of, place_of, shape_environment
+from interchange.frontends.torch.unsupported import refusal
+from interchange.frontends.torch.weights import storage_key, to_numpy, to_torch, variable
+from interchange.ops.shape_tools import shape_tensor
+
+
+class TorchTrace(Trace):
+    """A trace that takes PyTorch's word: what an operator needs of the sizes was checked by the capture."""
+
+    trusts = True
+
+    def guard(self, guard: Guard) -> None:
+        """Nothing: PyTorch's own guards are in the capture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a model is called with. given: every leaf by name, in call order; tree: how they are nested."""
+
+    signature: inspect.Signature
+    given: dict[str, Any]
+    tree: Any
+    specs: dict[str, Spec]
+
+    def arguments(self, leaves: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments, with `leaves` in the places of the tensors."""
+        filled = [leaves.get(name, leaf) for name, leaf in self.given.items()]
+        return in_call_order(self.signature, tree_unflatten(filled, self.tree))
+
+    def order(self) -> list[str]:
+        """The names of all leaves in the order in which PyTorch flattens the call."""
+        return tree_leaves(self.arguments({name: name for name in self.given}))  # type: ignore[no-any-return]
+
+
+def read_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
+    """The leaves of a call by name: tensors with their specs, everything else as constants."""
+    called = model.forward if isinstance(model, torch.nn.Module) else model
+    signature = inspect.signature(called)
+    arguments = bind_arguments(signature, inputs, getattr(model, "__name__", f"{type(model).__name__}.forward"))
+    leaves, tree = tree_flatten_with_path(arguments)
+    given = {path_name(path): leaf for path, leaf in leaves}
+    arrays = {n: to_numpy(v) if isinstance(v, torch.Tensor) else v for n, v in given.items() if v is not None}
+    specs, _ = specs_of(arrays, dynamic)
+    return Inputs(signature, given, tree, specs)
+
+
+# -- the example that is captured --------------------------------------------------------------------------------------
+_SIZES = (3, 5, 7, 11, 13, 17, 19, 23)  # for names without an example: no two alike, none special
+
+
+def example_sizes(specs: Mapping[str, Spec]) -> tuple[dict[str, int], bool]:
+    """A size for each name, and whether they are those of the user's example.
+
+    PyTorch takes a size of 0 or 1, and two equal sizes, for something special; then others are taken.
+    """
+    bounds = {n: b for s in specs.values() for n, b in symbols(s.shape).items()}
+    hints = {str(d): h for s in specs.values() for d in s.shape if isinstance(d, Dim) and (h := hint(d)) is not None}
+    sizes: dict[str, int] = {}
+    for name, (low, high) in bounds.items():
+        size = hints.get(name, 0)
+        if size < 2 or size in sizes.values():
+            free = (n for n in itertools.chain(_SIZES, itertools.count(2)) if n not in sizes.values())
+            fitting = itertools.islice((n for n in free if n >= low and (high is None or n <= high)), 1)
+            last = high if high is not None and high < 2 else max(low, 2)
+            size = next(fitting, last) if high is None or high > 2 else last
+        sizes[name] = size
+    return sizes, all(sizes[n] == hints.get(n) for n in sizes)
+
+
+def example_arrays(inputs: Inputs, sizes: Mapping[str, int] | None) -> dict[str, Array]:
+    """Arrays of these sizes (None: the user's own) made of the user's example where there is one, else random ones."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Array] = {}
+    for name, spec in inputs.specs.items():
+        leaf = inputs.given[name]
+        shape = None if sizes is None else tuple(evaluate(d, sizes) for d in spec.shape)
+        if isinstance(leaf, (str, Spec)):
+            assert shape is not None
+            arrays[name] = _random(spec, shape, rng)
+            continue
+        array = to_numpy(leaf) if isinstance(leaf, torch.Tensor) else to_array(leaf)
+        for axis, size in enumerate(shape or ()):
+            if size != array.shape[axis] and array.shape[axis]:
+                array = np.take(array, np.arange(size) % array.shape[axis], axis)
+        arrays[name] = array if shape is None or array.shape == shape else _random(spec, shape, rng)
+    return arrays
+
+
+def _random(spec: Spec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    if is_float(spec.dtype):
+        return rng.standard_normal(shape).astype(spec.dtype)
+    if spec.dtype.kind == "b" or is_integer(spec.dtype):
+        return rng.integers(0, 2, shape).astype(spec.dtype)
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(spec.dtype)
+
+
+def _attempts(inputs: Inputs) -> Iterator[dict[str, Array]]:
+    sizes, own = example_sizes(inputs.specs)
+    yield example_arrays(inputs, sizes)
+    if not own and not any(isinstance(inputs.given[n], (str, Spec)) for n in inputs.specs):
+        yield example_arrays(inputs, None)
+
+
+def _captured_program(model: Any, inputs: Inputs, auto: bool) -> Any:
+    failure: ConvertError | None = None
+    for arrays in _attempts(inputs):
+        tensors = {n: to_torch(a) for n, a in arrays.items()}
+        marks = {
+            id(tensors[n]): {i: _mark(d, auto) for i, d in enumerate(s.shape) if isinstance(d, Dim)}
+            for n, s in inputs.specs.items()
+            if any(isinstance(d, Dim) for d in s.shape)
+        }
+        args, kwargs = inputs.arguments(tensors)
+        try:
+            return capture_program(model, args, kwargs, marks, inputs.specs)
+        except ConvertError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _mark(d: Dim, auto: bool) -> Any:
+    if auto:
+        return torch.export.Dim.AUTO
+    bounds = symbols(d).get(str(d))
+    low, high = bounds or (1, None)
+    limits = {**({"min": low} if low > 1 else {}), **({"max": high} if high is not None else {})}
+    return torch.export.Dim.DYNAMIC(**limits) if limits else torch.export.Dim.DYNAMIC
+
+
+# -- the graph --------------------------------------------------------------------------------------------------------
+def capture_torch(
+    model: Any,
+    inputs: Any,
+    *,
+    dynamic: Dynamic = None,
+    opset: int,
+    output_names: Sequence[str] | None = None,
+) -> Captured:
+    """Capture a `torch.nn.Module`, or a function of torch tensors, at this opset; see `interchange.export`.
+
+    Raises ConvertError IX921 with every operator that cannot be lowered, IX922 to IX928.
+    """
+    called = read_inputs(model, inputs, dynamic)
+    program = _captured_program(model, called, dynamic == "auto")
+    environment = shape_environment({n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"})
+    sizes = Sizes()
+    specs = _agreed(program, called, sizes, environment, dynamic == "auto")
+    guards = guards_of(environment, sizes)
+    if needs_functionalisation(program.graph):
+        program = functional(program)
+    lowered = lower_program(program, called.order(), specs, sizes, opset, output_names, type(model).__name__)
+    source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
+    ir = lowered.trace.model()
+    ir.graph.name = getattr(model, "__name__", type(model).__name__)
+    given = {n: v for n, v in called.given.items() if n in specs and not isinstance(v, (str, Spec))}
+    return Captured(
+        model=ir,
+        inputs=specs,
+        example={n: to_numpy(v) if isinstance(v, torch.Tensor) else to_array(v) for n, v in given.items()},
+        reference=source.run,
+        guards=guards,
+        dims={n: b for s in specs.values() for n, b in symbols(s.shape).items()},
+        state=lowered.state,
+        keep=[lowered.trace.initial(k) for k in lowered.trace.variables],
+        modules=dict(model.named_modules()) if isinstance(model, torch.nn.Module) else {},
+        signature={
+            "inputs": structure([(n.split("."), called.given[n], n in specs) for n in called.given]),
+            "outputs": structure([(p, v, True) for p, v in lowered.results]),
+        },
+        source={"frontend": "torch", "model": ir.graph.name, "mode": _mode(model), "torch": torch.__version__},
+        random=lowered.random,
+    )
+
+
+def _mode(model: Any) -> str:
+    return "train" if isinstance(model, torch.nn.Module) and model.training else "eval"
+
+
+def _users(program: Any) -> list[Any]:
+    """The placeholders of the user's inputs, in call order."""
+    kinds = {s.arg.name: s.kind for s in program.graph_signature.input_specs}
+    nodes = [n for n in program.graph.nodes if n.op == "placeholder"]
+    return [n for n in nodes if kinds.get(n.name) == InputKind.USER_INPUT]
+
+
+def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any, auto: bool) -> dict[str, Spec]:
+    """The specs as PyTorch found them: its symbols get the user's names. IX923 where two names must be one size."""
+    placeholders = dict(zip(called.order(), _users(program), strict=True))
+    specs: dict[str, Spec] = {}
+    for name, spec in called.specs.items():
+        found = placeholders[name].meta["val"].shape
+        shape: list[DimLike] = []
+        for axis, (wanted, size) in enumerate(zip(spec.shape, found, strict=True)):
+            if type(size) is int or not isinstance(wanted, Dim):
+                shape.append(size if type(size) is int else wanted)
+                continue
+            expr = size.node.expr
+            if expr.is_Symbol and not sizes.knows(expr):
+                sizes.define(expr, wanted)
+            known = sizes.read(expr)
+            if not auto and same(known, wanted) is not True:
+                raise _two_names(environment, known, wanted, name, axis)
+            shape.append(known)
+        specs[name] = Spec(name, spec.dtype, tuple(shape))
+    return specs
+
+
+def _two_names(environment: Any, a: DimLike, b: DimLike, name: str, axis: int) -> ConvertError:
+    guards = [g for g in getattr(environment, "guards", ()) if "Eq" in type(g.expr).__name__ or "==" in str(g.expr)]
+    return ConvertError(
+        "IX923",
+        f"the model's code needs the sizes {a} and {b} to be equal",
+        where=next((place_of(g.sloc) for g in guards), None),
+        found=f"{b} (axis {axis} of {name}) is always {a}",
+        expected=f"code that works for any {a} and {b}, or one name for both",
+        fix=f"call both {a} in `dynamic`, or leave one of them static",
+    )
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A lowered program. results: path and value of every output, None and numbers among them.
+
+    outputs: the names of the graph's outputs that the user's code returns; changed: input -> output with what the
+    model wrote into it; written: initializer -> name in the module of what the model wrote into.
+    """
+
+    trace: Trace
+    interpreter: Interpreter
+    outputs: list[str]
+    results: list[tuple[list[str], Any]]
+    changed: dict[str, str]
+    state: dict[str, str]
+    targets: dict[str, str]
+    random: list[str]
+
+
+def lower_program(
+    program: Any,
+    names: Sequence[str],
+    specs: Mapping[str, Spec],
+    sizes: Sizes,
+    opset: int,
+    output_names: Sequence[str] | None,
+    model: str,
+) -> Lowered:
+    """Interpret a program's graph in a trace; raises ConvertError IX921 with everything that has no lowering."""
+    signature = program.graph_signature
+    placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
+    variables: dict[str, Variable] = {}  # FQN -> variable; tied weights share one
+    by_storage: dict[Any, Variable] = {}
+    with TorchTrace(opset) as trace:
+        traced = {n: trace.input(n, s.dtype, s.shape) for n, s in specs.items()}
+        users = iter(names)
+        values: list[Any] = []
+        owners: dict[str, tuple[str, str]] = {}  # placeholder -> ("state" | "input", name)
+        for node, spec in zip(placeholders, signature.input_specs, strict=True):
+            if spec.kind == InputKind.USER_INPUT:
+                name = next(users)
+                owners[node.name] = ("input", name)
+                values.append(traced.get(name, getattr(spec.arg, "value", None)))
+            elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+                owners[node.name] = ("state", spec.target)
+                kind = "parameter" if spec.kind == InputKind.PARAMETER else "buffer"
+                values.append(_variable(program, spec.target, kind, variables, by_storage))
+            elif spec.kind == InputKind.CONSTANT_TENSOR:
+                values.append(wrap(to_numpy(program.constants[spec.target])))
+            else:
+                raise ConvertError(
+                    "IX925",
+                    f"the model holds an object that is no tensor: {spec.target}",
+                    found=str(spec.kind),
+                    expected="parameters, buffers and constant tensors",
+                    fix="keep tensors only, or compute with it before the model is exported",
+                )
+        interpreter = Interpreter(trace, sizes)
+        returned, mutated = interpreter.run(program.graph, values, program.graph_module)
+        if interpreter.problems:
+            raise refusal(interpreter.problems)
+        trace.origin, trace.scope = {}, []
+        results: list[Any] = []
+        new: dict[tuple[str, str], Any] = {owners[n.name]: v for n, v in mutated.items()}
+        for spec, value in zip(signature.output_specs, returned, strict=True):
+            if spec.kind == OutputKind.USER_OUTPUT:
+                results.append(value)
+            elif spec.kind == OutputKind.USER_INPUT_MUTATION:
+                new[owners[spec.target]] = value
+            else:
+                new["state", spec.target] = value
+        count = program.call_spec.out_spec.num_leaves
+        paths, _ = tree_flatten_with_path(tree_unflatten(list(range(count)), program.call_spec.out_spec))
+        named = [([part for part in path_name(p).split(".") if part], results[i]) for p, i in paths]
+        tensors = [(tuple(p), _result(v)) for p, v in named if v is not None]
+        outputs = name_outputs(tensors, output_names, model)
+        changed = {name: trace.unique(f"{name}.next") for (kind, name) in new if kind == "input"}
+        finish(trace, {**outputs, **{changed[n]: v for (kind, n), v in new.items() if kind == "input"}})
+        targets: dict[str, str] = {}
+        for (kind, name), value in new.items():
+            if kind == "state":
+                if name not in variables:
+                    _variable(program, name, "buffer", variables, by_storage)
+                owner = variables[name]
+                trace.write(owner, value)
+                targets[trace.initial(id(owner)).name] = name
+        state = state_outputs(trace)
+    return Lowered(trace, interpreter, list(outputs), named, changed, state, targets, interpreter.random)
+
+
+def _result(value: Any) -> Any:
+    return shape_tensor(value) if isinstance(value, Dim) else value
+
+
+def _variable(
+    program: Any, name: str, kind: str, variables: dict[str, Variable], by_storage: dict[Any, Variable]
+) -> Tensor:
+    held = program.state_dict.get(name)
+    held = program.constants.get(name) if held is None else held  # a buffer that is not in the state_dict
+    key = storage_key(held)
+    found = by_storage.get(key) if key is not None else None
+    if found is None:
+        found = variable(held, name, kind)
+        if key is not None:
+            by_storage[key] = found
+    variables[name] = found
+    return found

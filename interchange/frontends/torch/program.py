@@ -1,0 +1,192 @@
+"""Capturing a PyTorch model: torch.export, its failures told in the user's terms."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.fx.experimental import _config as symbolic_shapes
+
+from interchange.dims import Dim, Spec
+from interchange.errors import ConvertError
+from interchange.frontends.torch.sizes import place_of, shape_environment
+from interchange.frontends.torch.unsupported import line_of
+
+Shapes = dict[str, dict[int, Any]]  # leaf -> axis -> Dim.DYNAMIC or Dim.AUTO
+
+
+@contextmanager
+def _quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """PyTorch's logs off, its warnings collected: what matters of them becomes an error."""
+    logger = logging.getLogger("torch")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            yield found
+    finally:
+        logger.setLevel(before)
+
+
+class _Function(torch.nn.Module):  # type: ignore[misc]  # to mypy torch is Any
+    """A function of tensors as a module."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def capture_program(
+    model: Any, args: Sequence[Any], kwargs: Mapping[str, Any], dynamic: Mapping[int, Mapping[int, Any]], specs: Any
+) -> Any:
+    """The ExportedProgram (training IR) of a module or function at these example arguments.
+
+    dynamic: id of an example tensor -> axis -> torch's Dim.DYNAMIC or Dim.AUTO.
+    specs: name -> Spec of each input, to tell of sizes by the user's names.
+    Raises ConvertError IX922 for what torch.export cannot capture, IX923 for a dynamic size that the model fixes.
+    """
+    module = model if isinstance(model, torch.nn.Module) else _Function(model)
+    shapes = torch.export.ShapesCollection()
+    leaves = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+    for t in leaves:
+        if id(t) in dynamic:
+            shapes[t] = dict(dynamic[id(t)])
+    failure: Exception | None = None
+    for strict in (False, True):
+        try:
+            with _quiet() as heard, symbolic_shapes.patch(backed_size_oblivious=True):
+                program = torch.export.export(
+                    module,
+                    tuple(args),
+                    dict(kwargs),
+                    dynamic_shapes=shapes if dynamic else None,
+                    strict=strict,
+                )
+        except Exception as error:  # whatever torch.export raises: it has no base class of its own
+            failure = failure or error
+            if "marked" in str(error) or isinstance(error, (TypeError, RecursionError)):
+                break
+            continue
+        _refuse_attributes(heard)
+        return program
+    assert failure is not None
+    raise _explained(failure, module, args, kwargs, dynamic, specs) from failure
+
+
+def functional(program: Any) -> Any:
+    """The program without writes into memory, as PyTorch rewrites it; composite operators stay whole."""
+    with _quiet(), symbolic_shapes.patch(backed_size_oblivious=True):
+        return program.run_decompositions({})
+
+
+def _refuse_attributes(heard: Sequence[warnings.WarningMessage]) -> None:
+    """A tensor that forward puts into a plain attribute would be lost: ConvertError IX924."""
+    for w in heard:
+        text = str(w.message)
+        if "assigned during export" in text:
+            names = re.findall(r"self\.[\w.]+|`([\w.]+)`", text)
+            raise ConvertError(
+                "IX924",
+                "forward assigns a tensor to an attribute of the module, and an exported model would not keep it",
+                found=", ".join(n for n in names if n) or text.splitlines()[0],
+                expected="state in registered buffers",
+                fix='self.register_buffer("name", tensor) in __init__, self.name.copy_(value) in forward',
+            )
+
+
+_USER_CODE = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+
+
+def _user_line(error: BaseException) -> str | None:
+    """The line of the user's code that PyTorch was executing, from the traceback or from the message."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append((code.co_filename, trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    frames += [(f, int(n), name) for f, n, name in _USER_CODE.findall(str(error))]
+    library, ours = os.path.dirname(torch.__file__), __file__.rpartition(f"frontends{os.sep}")[0]
+    own = [f for f in frames if not f[0].startswith((library, ours, "<")) and f"{os.sep}contextlib.py" not in f[0]]
+    inside = [f for f in own if f[2] not in ("export", "capture", "<module>")] or own
+    if not inside:
+        return None
+    path, line, function = inside[-1]
+    return f"{os.path.basename(path)}:{line} in {function}"
+
+
+def _explained(
+    error: Exception,
+    module: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    dynamic: Mapping[int, Mapping[int, Any]],
+    specs: Mapping[str, Spec],
+) -> ConvertError:
+    text = str(error)
+    if "marked" in text and "specialized" in text:
+        return _specialised(module, args, kwargs, dynamic, specs, text)
+    kind = type(error).__name__
+    first = next((line for line in text.splitlines() if line.strip()), kind)
+    if kind.startswith("GuardOnDataDependent") or "data-dependent" in text:
+        return ConvertError(
+            "IX922",
+            "the model's Python code decides by the values of a tensor, which are not known when it is captured",
+            where=_user_line(error),
+            found=first,
+            expected="operations on tensors",
+            fix="choose with torch.where(condition, a, b), or torch.cond; sizes may decide, values may not",
+        )
+    return ConvertError(
+        "IX922",
+        "torch.export cannot capture the model",
+        where=_user_line(error),
+        found=f"{kind}: {first}",
+        expected="a forward made of tensor operations that runs on the example inputs",
+        fix="run the model on the example first; make what is not tensor code a constant, or replace it",
+    )
+
+
+def _specialised(
+    module: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    dynamic: Mapping[int, Mapping[int, Any]],
+    specs: Mapping[str, Spec],
+    text: str,
+) -> ConvertError:
+    """Which size the model's code fixes, by which comparison, where: captured again with sizes free to fall."""
+    auto = {key: dict.fromkeys(axes, torch.export.Dim.AUTO) for key, axes in dynamic.items()}
+    leaves = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+    program = capture_program(module, args, kwargs, auto, specs)
+    users = [n for n in program.graph.nodes if n.op == "placeholder"][-len(program.graph_signature.user_inputs) :]
+    tensors = [n for n in users if isinstance(n.meta.get("val"), torch.Tensor)]
+    fixed: list[str] = []
+    names: list[str] = []
+    for (name, spec), leaf, node in zip(specs.items(), leaves, tensors, strict=False):
+        for axis in auto.get(id(leaf), ()):
+            size = node.meta["val"].shape[axis]
+            if type(size) is int and isinstance(spec.shape[axis], Dim):
+                fixed.append(f"{spec.shape[axis]} (axis {axis} of {name}) is always {size}")
+                names.append(str(spec.shape[axis]))
+    environment = shape_environment({n.name: n.meta.get("val") for n in tensors})
+    guards = getattr(environment, "guards", ())
+    where = next((place_of(g.sloc) for g in guards if g.expr.is_Relational and "==" in str(g.expr)), None)
+    return ConvertError(
+        "IX923",
+        "the model's code fixes a size that was to be dynamic",
+        where=where or next((line_of(n) for n in program.graph.nodes if line_of(n)), None),
+        found="; ".join(fixed) or text.split("\n")[1].strip(" -"),
+        expected=f"code that works for every {', '.join(dict.fromkeys(names)) or 'size'}",
+        fix="leave the dimension out of `dynamic`, or take the size from the tensor (x.shape[0]) instead of a number",
+    )

@@ -1,0 +1,96 @@
+"""The source model, run on named arrays to named arrays, as it was and left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._pytree import GetAttrKey, MappingKey, SequenceKey, tree_flatten
+
+from interchange.dtypes import Array
+from interchange.eager.pytree import Tree
+from interchange.errors import ConvertError
+from interchange.frontends import Arrays
+from interchange.frontends.torch.weights import to_numpy, to_torch
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """The name of a leaf: the keys on the way to it, joined by dots."""
+    return ".".join(_key(k) for k in path)
+
+
+def _key(key: Any) -> str:
+    match key:
+        case SequenceKey(idx=i):
+            return str(i)
+        case MappingKey(key=k):
+            return str(k)
+        case GetAttrKey(name=name):
+            return str(name)
+    return str(key)
+
+
+def structure(leaves: Sequence[tuple[Sequence[str], Any, bool]]) -> Any:
+    """How leaves are nested, as the model's metadata has it. A leaf: (path, value, whether it is a tensor)."""
+    if len(leaves) == 1 and not leaves[0][0]:
+        _, value, tensor = leaves[0]
+        if value is None:
+            return Tree("none").to_json()
+        return Tree("leaf").to_json() if tensor else Tree("constant", value=value).to_json()
+    groups: dict[str, list[tuple[Sequence[str], Any, bool]]] = {}
+    for path, value, tensor in leaves:
+        groups.setdefault(path[0], []).append((path[1:], value, tensor))
+    kind = "tuple" if list(groups) == [str(i) for i in range(len(groups))] else "dict"
+    return {"kind": kind, "keys": list(groups), "items": [structure(g) for g in groups.values()]}
+
+
+class Source:
+    """Runs a model beside its export: inputs and state in, outputs, new state and changed inputs out."""
+
+    def __init__(
+        self,
+        model: Any,
+        arguments: Callable[[Mapping[str, Any]], tuple[list[Any], dict[str, Any]]],
+        out_spec: Any,
+        lowered: Any,
+    ) -> None:
+        self.model, self.arguments, self.out_spec = model, arguments, out_spec
+        self.outputs, self.changed = lowered.outputs, lowered.changed
+        self.state = {n: lowered.targets[n] for n in lowered.state}
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """The outputs by name, in the order of the graph's. Raises ConvertError IX929 where the model itself fails."""
+        tensors = {n: to_torch(a) for n, a in arrays.items()}
+        args, kwargs = self.arguments(tensors)
+        held = {n: self._held(target) for n, target in self.state.items()}
+        before = {n: t.detach().clone() for n, t in held.items()}
+        try:
+            with torch.no_grad():
+                returned = self.model(*args, **kwargs)
+            found = [_array(v) for v in tree_flatten(returned)[0] if v is not None]
+            found += [to_numpy(tensors[n]) for n in self.changed]
+            found += [to_numpy(t).copy() for t in held.values()]
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, KeyError) as error:
+            raise ConvertError(
+                "IX929",
+                f"the PyTorch model itself fails on these inputs: {type(error).__name__}: {error}",
+                found=", ".join(f"{n}: {a.dtype}{list(a.shape)}" for n, a in arrays.items()),
+                expected="a model that runs on every input that its dynamic sizes admit",
+                fix="give the dimension bounds: interchange.dims.Dim(name, min=, max=)",
+            ) from error
+        finally:
+            with torch.no_grad():
+                for n, t in held.items():
+                    t.copy_(before[n])
+        names = [*self.outputs, *self.changed.values(), *(f"{n}.next" for n in self.state)]
+        return dict(zip(names, found, strict=True))
+
+    def _held(self, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        return getattr(self.model.get_submodule(path), name)
+
+
+def _array(value: Any) -> Array:
+    return to_numpy(value).copy() if isinstance(value, torch.Tensor) else np.asarray(value)

@@ -1,0 +1,208 @@
+"""PyTorch's symbolic sizes (sympy expressions over s0, u1, ...) as ours, its guards as ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+
+from interchange.dims import Condition, DimLike, Guard, Shape, dim_max, dim_min, hint
+from interchange.eager.composed import astype
+from interchange.eager.tensor import Tensor, wrap
+from interchange.errors import ConvertError
+from interchange.frontends.torch.table import Real
+from interchange.ops.arithmetic import Add, Div, Mul, Pow, Sqrt
+from interchange.ops.shape_tools import shape_tensor
+
+_float64 = np.dtype(np.float64)
+
+
+def _divide(a: DimLike, b: DimLike) -> DimLike:
+    return a // b
+
+
+def _round_up(ratio: Any, read: Callable[[Any], DimLike]) -> DimLike:
+    """CeilToInt(a/b): -(-a // b)."""
+    if type(ratio).__name__ not in ("IntTrueDiv", "FloatTrueDiv"):
+        raise _unknown(ratio)
+    a, b = (read(_plain(x)) for x in ratio.args)
+    return -(-a // b)
+
+
+def _plain(expr: Any) -> Any:
+    """Without the conversion to a float around an integer."""
+    return expr.args[0] if type(expr).__name__ == "ToFloat" else expr
+
+
+def _unknown(expr: Any) -> ConvertError:
+    return ConvertError(
+        "IX926",
+        "a size is computed in a way that has no form in ONNX",
+        found=str(expr),
+        expected="+, -, *, //, %, max and min of sizes",
+        fix="compute the size with whole numbers, or make the dimension static",
+    )
+
+
+_CALLS: dict[str, Callable[..., DimLike]] = {
+    "FloorDiv": _divide,
+    "CleanDiv": _divide,
+    "PythonMod": lambda a, b: a % b,
+    "Mod": lambda a, b: a % b,
+    "Max": lambda *xs: _fold(dim_max, xs),
+    "Min": lambda *xs: _fold(dim_min, xs),
+    "ModularIndexing": lambda a, b, c: (a // b) % c,
+    "PowByNatural": lambda a, n: a**n,
+}
+
+
+def _fold(op: Callable[[DimLike, DimLike], DimLike], xs: Any) -> DimLike:
+    result, *rest = xs
+    for x in rest:
+        result = op(result, x)
+    return result  # type: ignore[no-any-return]
+
+
+class Sizes:
+    """sympy symbol -> Dim, and what is made of them. `define` gives a symbol its size."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, DimLike] = {}  # expression -> size
+        self._reals: dict[Any, Tensor] = {}
+
+    def define(self, symbol: Any, size: DimLike) -> None:
+        """From here on `symbol` is `size`."""
+        self._known[symbol] = size
+
+    def knows(self, symbol: Any) -> bool:
+        """Whether a symbol has its size."""
+        return symbol in self._known
+
+    def shape(self, shape: Any) -> Shape:
+        """A torch.Size with SymInts in it."""
+        return tuple(d if type(d) is int else self.size(d) for d in shape)
+
+    def size(self, value: Any) -> DimLike:
+        """An int or a SymInt. Raises ConvertError IX926 for what sizes cannot express."""
+        return value if isinstance(value, int) else self.read(value.node.expr)
+
+    def read(self, expr: Any) -> DimLike:
+        """The size that a sympy expression stands for."""
+        found = self._known.get(expr)
+        if found is None:
+            found = self._known[expr] = self._read(expr)
+        return found
+
+    def _read(self, expr: Any) -> DimLike:
+        if isinstance(expr, (int, sympy.Integer)):
+            return int(expr)
+        if isinstance(expr, sympy.Symbol):  # one that only the data decides and that no tensor has shown so far
+            raise _unknown(expr)
+        if isinstance(expr, sympy.Add):
+            return _fold(lambda a, b: a + b, map(self.read, expr.args))
+        if isinstance(expr, sympy.Mul):
+            return _fold(lambda a, b: a * b, map(self.read, expr.args))
+        if isinstance(expr, sympy.Pow) and isinstance(expr.exp, sympy.Integer) and int(expr.exp) > 0:
+            base = self.read(expr.base)
+            return base ** int(expr.exp)
+        name = type(expr).__name__
+        if name in ("CeilToInt", "TruncToInt", "FloorToInt"):
+            inner = expr.args[0]
+            if name == "CeilToInt":
+                return _round_up(inner, self.read)
+            if type(inner).__name__ in ("IntTrueDiv", "FloatTrueDiv"):  # sizes are not negative: both round down
+                a, b = (self.read(_plain(x)) for x in inner.args)
+                return a // b
+            raise _unknown(expr)
+        call = _CALLS.get(name)
+        if call is None:
+            raise _unknown(expr)
+        return call(*map(self.read, expr.args))
+
+    # -- floats of sizes -----------------------------------------------------------------------------------------------
+    def real(self, value: Any) -> float | Real:
+        """A float or a SymFloat."""
+        return value if isinstance(value, (int, float)) else Real(self._real(value.node.expr))
+
+    def _real(self, expr: Any) -> Tensor:
+        if expr not in self._reals:
+            self._reals[expr] = self._compute(expr)
+        return self._reals[expr]
+
+    def _compute(self, expr: Any) -> Tensor:
+        name = type(expr).__name__
+        if expr.is_number:
+            return wrap(np.array(float(expr), _float64))
+        if name == "ToFloat":
+            return astype(shape_tensor(self.read(expr.args[0])), _float64)
+        if name in ("FloatTrueDiv", "IntTrueDiv"):
+            return Div(self._real(expr.args[0]), self._real(expr.args[1]))
+        if name in ("FloatPow", "Pow"):
+            return Pow(self._real(expr.args[0]), self._real(expr.args[1]))
+        if name == "OpaqueUnaryFn_sqrt":
+            return Sqrt(self._real(expr.args[0]))
+        if isinstance(expr, (sympy.Add, sympy.Mul)):
+            first, *rest = (self._real(a) for a in expr.args)
+            for x in rest:
+                first = Add(first, x) if isinstance(expr, sympy.Add) else Mul(first, x)
+            return first
+        return astype(shape_tensor(self.read(expr)), _float64)
+
+
+# -- guards -----------------------------------------------------------------------------------------------------------
+def place_of(location: Any) -> str | None:
+    """``model.py:12 in forward`` of the line that a guard comes from: the user's where PyTorch knows it."""
+    frame = getattr(location, "maybe_user_loc", None) or getattr(location, "framework_loc", None)
+    if frame is None or isinstance(frame, str):
+        return frame
+    return f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
+
+
+def conditions(expr: Any, sizes: Sizes) -> list[Condition]:
+    """A guard (a sympy relation that held at the example) as conditions on sizes. Raises ConvertError IX926."""
+    if expr in (True, sympy.true):
+        return []
+    if isinstance(expr, sympy.And):
+        return [c for part in expr.args for c in conditions(part, sizes)]
+    if not isinstance(expr, sympy.core.relational.Relational):
+        raise _unknown(expr)
+    left, right = sizes.read(expr.lhs), sizes.read(expr.rhs)
+    gap = left - right
+    if isinstance(expr, sympy.Eq):
+        found = Condition(gap, "==")
+    elif isinstance(expr, sympy.Ne):  # on which side it is at the example
+        at = hint(gap)
+        if at is None:
+            raise _unknown(expr)
+        found = Condition(gap - 1 if at > 0 else -gap - 1, ">=")
+    elif isinstance(expr, sympy.Ge):
+        found = Condition(gap, ">=")
+    elif isinstance(expr, sympy.Gt):
+        found = Condition(gap - 1, ">=")
+    elif isinstance(expr, sympy.Le):
+        found = Condition(-gap, ">=")
+    else:
+        found = Condition(-gap - 1, ">=")
+    return [] if found.holds() else [found]
+
+
+def guards_of(environment: Any, sizes: Sizes) -> list[Guard]:
+    """The guards of a capture, each once, as conditions on our sizes with the line they come from."""
+    found: dict[str, Guard] = {}
+    for guard in environment.guards if environment is not None else ():
+        for condition in conditions(guard.expr, sizes):
+            found.setdefault(str(condition), Guard(condition, "the model's code compares sizes", place_of(guard.sloc)))
+    return list(found.values())
+
+
+def shape_environment(values: Mapping[str, Any]) -> Any:
+    """The ShapeEnv of a capture, from any symbolic size among the inputs; None where all are numbers."""
+    for value in values.values():
+        for d in getattr(value, "shape", (value,)):
+            if isinstance(d, torch.SymInt):
+                return d.node.shape_env
+    return None

@@ -1,0 +1,103 @@
+"""Everything of a model that cannot be lowered, told at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from interchange.dtypes import name_of
+from interchange.errors import ConvertError, InterchangeError
+from interchange.frontends.torch.weights import dtype_of
+
+_FRAME = re.compile(r'File "(.*?)", line (\d+), in (\S+)')
+
+
+@lru_cache(maxsize=4096)
+def _line_in(trace: str) -> str | None:
+    frames = _FRAME.findall(trace)
+    own = [f for f in frames if f"{os.sep}torch{os.sep}" not in f[0] and not f[0].startswith(f"torch{os.sep}")]
+    if not (own or frames):
+        return None
+    path, line, function = (own or frames)[-1]
+    return f"{os.path.basename(path)}:{line} in {function}"
+
+
+def line_of(node: Any) -> str | None:
+    """``model.py:12 in forward``: the user's line that a captured node comes from."""
+    trace = node.meta.get("stack_trace")
+    return _line_in(trace) if trace else None
+
+
+def module_of(node: Any) -> str:
+    """The dotted path of the module that a captured node belongs to; empty for the model itself."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return ""
+    path = next(reversed(stack.values()))[0]
+    return "" if path.startswith("_empty_nn_module_stack") else str(path)
+
+
+def described(value: Any) -> str:
+    """An argument as a person reads it: ``float32[batch, 3]``, ``2``, ``[1, 1]``."""
+    value = getattr(value, "meta", {}).get("val", value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(described, value))}]"
+    if hasattr(value, "shape"):
+        try:
+            return f"{name_of(dtype_of(value.dtype))}[{', '.join(map(str, value.shape))}]"
+        except InterchangeError:
+            return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """One node that has no lowering, or whose lowering refused it. why: None where there is no lowering at all."""
+
+    op: str
+    module: str
+    line: str | None
+    arguments: str
+    why: InterchangeError | None
+
+
+def problem(node: Any, why: InterchangeError | None) -> Unsupported:
+    """What is known of a node that cannot be lowered."""
+    arguments = ", ".join([*map(described, node.args), *(f"{k}={described(v)}" for k, v in node.kwargs.items())])
+    return Unsupported(str(node.target), module_of(node), line_of(node), arguments, why)
+
+
+def refusal(problems: Sequence[Unsupported]) -> InterchangeError:
+    """ConvertError IX921 that lists every op: how often, where first, with what, why, and what to do."""
+    by_op: dict[tuple[str, str | None], list[Unsupported]] = {}
+    for p in problems:
+        by_op.setdefault((p.op, p.why.message if p.why else None), []).append(p)
+    lines, fixes = [], []
+    for (op, why), found in by_op.items():
+        first = found[0]
+        count = f"{len(found)} times, first " if len(found) > 1 else ""
+        module = f" in {first.module}" if first.module else ""
+        lines.append(f"{op} ({count}at {first.line or 'a line that PyTorch does not tell'}{module}: {first.arguments})")
+        if why:
+            lines.append(f"  {why}" + (f": {first.why.found}" if first.why and first.why.found else ""))
+        if first.why is not None and first.why.fix:
+            fixes.append(f"{op}: {first.why.fix}")
+    unknown = sorted({p.op for p in problems if p.why is None})
+    if unknown:
+        fixes.append(
+            f"write the lowering of {', '.join(unknown)}: @interchange.frontends.torch.lower(name), three lines "
+            "(docs/pytorch.md), or use other operations"
+        )
+    places = list(dict.fromkeys(p.line for p in problems if p.line))
+    return ConvertError(
+        "IX921",
+        f"{len(by_op)} operator{'s' if len(by_op) > 1 else ''} of the model cannot be exported",
+        where="; ".join(places[:5]) or None,
+        found="\n            ".join(lines),
+        expected="operators that have a lowering for these dtypes and shapes",
+        fix="\n            ".join(fixes) or None,
+    )
