@@ -3,6 +3,7 @@
 from interchange.frontends.torch.aten import (
     activation,
     attention,
+    bessel,
     conv,
     creation,
     elementwise,
@@ -25,6 +26,7 @@ from interchange.frontends.torch.aten import (
 __all__ = [
     "activation",
     "attention",
+    "bessel",
     "conv",
     "creation",
     "elementwise",

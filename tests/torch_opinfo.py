@@ -1,0 +1,294 @@
+"""PyTorch's own OpInfo database through `interchange.export` and ONNX Runtime, one verdict for each operator and dtype.
+
+    python tests/torch_opinfo.py --dtype float32                      the whole database, as a table
+    python tests/torch_opinfo.py --dtype int64 --only add,mul -v      some operators, every message in full
+    python tests/torch_opinfo.py --dtype float32 --json out.json      as data
+    python tests/torch_opinfo.py --update                             tests/torch_opinfo_list.json anew, all dtypes
+
+An entry of the database is a variant of an operator. It passes when for each of up to six of its sample inputs the
+exported model gives what PyTorch gives: dtype, shape and values, NaN included, in the tolerance of a verification. The
+export itself does not verify here: a mismatch would hide behind its refusal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import re
+import sys
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+import interchange as ix
+from interchange.errors import InterchangeError
+from interchange.frontends.torch.weights import to_numpy
+from interchange.parity.compare import compare
+
+FILE = Path(__file__).parent / "torch_opinfo_list.json"
+DTYPES = ("float32", "int64", "bool")
+SAMPLES = 6
+
+# From the worst on: an entry has the verdict of its worst sample.
+#   crash    an exception of ours that is no InterchangeError        wrong    another result, without a word
+#   run      the runtime fails while it runs the model (IX611)       load     the runtime has no kernel (IX62x)
+#   refused  an InterchangeError says why there is no model          pass     the same result
+#   skipped  nothing to compare, or torch.export cannot capture it: only where all samples are
+VERDICTS = ("crash", "wrong", "run", "load", "refused", "pass", "skipped")
+
+# their elements are whatever was in memory: only dtype and shape are compared
+UNINITIALIZED = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A verdict and why. captured: whether torch.export could capture it (what it cannot is no exporter's to pass)."""
+
+    verdict: str
+    reason: str = ""
+    captured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What became of an operator with one dtype: the worst result, and how many samples passed of how many."""
+
+    name: str
+    result: Result
+    passed: int
+    samples: int
+
+    def to_dict(self) -> dict[str, Any]:
+        r = self.result
+        return {
+            "verdict": r.verdict,
+            "reason": r.reason,
+            "captured": r.captured,
+            "passed": self.passed,
+            "samples": self.samples,
+        }
+
+
+class Call(torch.nn.Module):
+    """An operator on a sample: its tensors are inputs, everything else is constant."""
+
+    def __init__(self, op: Callable[..., Any], leaves: Sequence[Any], spec: Any) -> None:
+        super().__init__()
+        self.op, self.leaves, self.spec = op, leaves, spec
+
+    def forward(self, x: Sequence[torch.Tensor] = ()) -> Any:
+        tensors = iter(x)
+        leaves = [next(tensors) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
+        first, args, kwargs = pytree.tree_unflatten(leaves, self.spec)
+        return self.op(first, *args, **kwargs)
+
+
+@cache
+def database() -> dict[str, Any]:
+    """The entries by name, ``add`` or ``div.floor_rounding``, in alphabetical order."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_methods_invocations import op_db
+
+    def name(op: Any) -> str:
+        return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else op.name
+
+    return {name(op): op for op in sorted(op_db, key=name)}
+
+
+def entries(dtype: str) -> list[str]:
+    """The entries which PyTorch supports on the CPU for a dtype."""
+    return [name for name, op in database().items() if op.supports_dtype(getattr(torch, dtype), "cpu")]
+
+
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Up to `count` items, the first and the last among them, evenly spread."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(1, count - 1))] for i in range(count)]
+
+
+def seed(value: int = 0) -> None:
+    torch.manual_seed(value)
+    np.random.seed(value)
+    random.seed(value)
+
+
+def run_entry(name: str, dtype: str, samples: int = SAMPLES) -> Entry:
+    """Export and run an entry's samples, until one is wrong in our code."""
+    op = database()[name]
+    seed()
+    with quiet():
+        every = list(op.sample_inputs("cpu", getattr(torch, dtype), requires_grad=False))
+        results = [run_sample(name, op.op, sample) for sample in spread(every, samples)]
+    passed = sum(r.verdict == "pass" for r in results)
+    worst = min(results, key=lambda r: VERDICTS.index(r.verdict), default=Result("skipped", "no samples"))
+    return Entry(name, worst, passed, len(results))
+
+
+class quiet(warnings.catch_warnings):  # noqa: N801  a context manager, as its base is
+    """PyTorch's warnings and logs are no news here."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+
+    def __exit__(self, *exc: object) -> None:
+        logging.disable(logging.NOTSET)
+        super().__exit__(*exc)
+
+
+def run_sample(name: str, op: Callable[..., Any], sample: Any) -> Result:
+    """Export one sample's call and compare what it returns in ONNX Runtime with what it returns in PyTorch."""
+    leaves, spec = pytree.tree_flatten((sample.input, sample.args, sample.kwargs))
+    tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
+    model = Call(op, leaves, spec)
+    try:
+        expected, changed, repeatable = reference(model, tensors)
+    except Exception as error:
+        return Result("skipped", f"PyTorch itself: {first_line(error)}", captured=False)
+    unfit = [t for t in [*tensors, *expected] if t.layout != torch.strided]
+    if not expected or unfit:
+        return Result("skipped", "returns no tensor" if not expected else f"a {unfit[0].layout} tensor")
+    try:
+        arrays = [to_numpy(t) for t in tensors]
+        exported = ix.export(model, ([t.clone() for t in tensors],) if tensors else (), verify=False)
+        found = list(exported.run({f"x.{i}": a for i, a in enumerate(arrays) if f"x.{i}" in exported.inputs}).values())
+    except InterchangeError as error:
+        return refusal(error)
+    except Exception as error:
+        return Result("crash", f"{first_line(error)} ({place(error)})")
+    problem = difference(found, expected, changed, values=repeatable and name.partition(".")[0] not in UNINITIALIZED)
+    if problem is not None:
+        return Result("wrong", problem)
+    return Result("pass") if repeatable else Result("skipped", "random: only dtype and shape can agree, and do")
+
+
+def reference(model: Call, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], bool]:
+    """What PyTorch returns, the inputs it changed as they are then, and whether it returns it a second time."""
+    runs = []
+    for n in (1, 2):
+        given = [t.clone() for t in tensors]
+        seed(n)
+        with torch.no_grad():
+            returned = pytree.tree_leaves(model(given) if given else model())
+        runs.append(([t.detach() for t in returned if isinstance(t, torch.Tensor)], given))
+    (first, given), (second, _) = runs
+    changed = [new for old, new in zip(tensors, given, strict=True) if not same(old, new)]
+    return first, changed, len(first) == len(second) and all(map(same, first, second))
+
+
+def same(a: Any, b: Any) -> bool:
+    if a.layout != torch.strided or b.layout != torch.strided or a.shape != b.shape or a.dtype != b.dtype:
+        return a.layout == b.layout
+    return bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)))
+
+
+def difference(found: Sequence[Any], expected: Sequence[Any], changed: Sequence[Any], *, values: bool) -> str | None:
+    """How the runtime's outputs differ from PyTorch's; inputs that the operator changes are further outputs."""
+    wanted = [*expected, *changed]
+    if len(found) != len(wanted):
+        return f"{len(found)} outputs instead of {len(wanted)}"
+    for i, (a, t) in enumerate(zip(found, wanted, strict=True)):
+        b = to_numpy(t)
+        if not values:
+            a, b = np.zeros_like(a), np.zeros_like(b)
+        problem = compare(f"output {i}", a, b).problem
+        if problem is not None:
+            return f"output {i}: {problem}"
+    return None
+
+
+def refusal(error: InterchangeError) -> Result:
+    """An error of ours as a verdict."""
+    parts = [error.message, error.found] if error.code in ("IX921", "IX622", "IX611") else [error.message]
+    reason = f"{error.code}: " + "; ".join(" ".join(p.split()) for p in parts if p)
+    verdict = "load" if error.code.startswith("IX62") else "run" if error.code == "IX611" else "refused"
+    return Result(verdict, reason[:300], captured=error.code not in NOT_CAPTURED)
+
+
+NOT_CAPTURED = {"IX920"}  # torch.export has no graph of it
+
+
+def first_line(error: BaseException) -> str:
+    text = re.sub(r"0x[0-9a-f]+", "0x..", str(error)).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:200]
+
+
+def place(error: BaseException) -> str:
+    """The innermost line of ours that a traceback goes through."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f"{Path(ix.__file__).parent}" in f.filename]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "outside of interchange"
+
+
+def run(names: Sequence[str], dtype: str, samples: int = SAMPLES) -> Iterator[Entry]:
+    for name in names:
+        yield run_entry(name, dtype, samples)
+
+
+def known() -> dict[str, dict[str, dict[str, str]]]:
+    """dtype -> entry -> its verdict and reason: all entries that do not pass."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def summary(found: Sequence[Entry]) -> str:
+    """The pass rate of all entries, and of those which torch.export captures."""
+    count = Counter(e.result.verdict for e in found)
+    passed, whole = count["pass"], len(found)
+    captured = sum(e.result.captured for e in found)
+    verdicts = ", ".join(f"{count[v]} {v}" for v in VERDICTS if count[v])
+    return (
+        f"{passed} of {whole} entries pass: {100 * passed / max(1, whole):.1f} %; of the {captured} that torch.export "
+        f"captures {100 * passed / max(1, captured):.1f} %   ({verdicts})"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", choices=DTYPES, help="default: float32, with --update all")
+    parser.add_argument("--only", help="entries, or names of operators, separated by commas")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="of each entry (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write verdicts and reasons to this file")
+    parser.add_argument("--update", action="store_true", help=f"write {FILE.name}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what passes, too, and whole tracebacks")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    data: dict[str, Any] = {}
+    for dtype in [args.dtype] if args.dtype else DTYPES if args.update else ["float32"]:
+        wanted = set(args.only.split(",")) if args.only else None
+        names = [n for n in entries(dtype) if wanted is None or {n, n.partition(".")[0], database()[n].name} & wanted]
+        found = []
+        for entry in run(names, dtype, args.samples):
+            found.append(entry)
+            if args.verbose or entry.result.verdict != "pass":
+                print(
+                    f"{entry.result.verdict:8} {entry.name:45} {entry.passed}/{entry.samples}  {entry.result.reason}",
+                    flush=True,
+                )
+        print(f"{dtype}: {summary(found)}")
+        data[dtype] = {e.name: e.to_dict() for e in found}
+    if args.json:
+        args.json.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    if args.update:
+        rest = {
+            d: {n: {"verdict": e["verdict"], "reason": e["reason"]} for n, e in es.items() if e["verdict"] != "pass"}
+            for d, es in data.items()
+        }
+        FILE.write_text(json.dumps({**known(), **rest} if FILE.exists() else rest, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
