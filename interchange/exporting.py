@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interchange.dims import Spec
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from interchange.parity.report import ParityReport
     from interchange.runtime import Model
 
-_IN_MEMORY = 1 << 30  # bytes of weights up to which a model is proven without touching the disk
+_LIGHT_ABOVE = 1 << 30  # bytes of weights from which the proof is run without the copies that make the runtime fast
 
 
 def export(
@@ -50,14 +48,17 @@ def export(
     dynamic: names for dimensions of example arrays, ``{"x": {0: "batch"}}`` (or Dim objects with bounds), or "auto".
     opset, target: what to write for, ``target="onnxruntime>=1.18"``; what cannot be honoured is refused.
     functions: modules kept as ONNX functions: True for all, or their classes or names.
-    verify: run model and source side by side on the example and on `sizes` further admissible sizes.
+    verify: run model and source side by side on the example and on `sizes` further admissible sizes. Without that, and
+        above 1 GiB of weights, the model is loaded in the cheapest way, and made fast when you run it first.
     tolerance: (relative, absolute), for all outputs or by name. metadata, doc: written into the file.
 
     Raises TraceError or OperatorError at the user's line, SchemaError for an opset or target that cannot be had,
     CheckError, VerifyError IX701 when the results differ, FileError.
     """
-    from interchange import runtime, schemas
+    from interchange import schemas
+    from interchange.checker import check
     from interchange.graph import files
+    from interchange.runtime.model import Model, load_draft
 
     if path is not None:
         _refuse_folder(path)
@@ -70,13 +71,17 @@ def export(
     clean(ir, captured, [functions] if isinstance(functions, (str, type)) else functions)
     _describe(ir, captured, target, output_names)
     ir.metadata.update(metadata or {})
-    report = _prove(ir, captured, target, sizes if verify else None, tolerance)
-    if report is not None:
-        ir.metadata["interchange.evidence"] = json.dumps(report.to_dict())
-    if path is None:
-        return runtime.load(files.serialize(ir), check=False)
-    files.save(ir, path)
-    return runtime.load(path, check=False)
+    with files.Draft(ir, path) as draft:
+        check(draft.proto, target=target).raise_if_errors()
+        data = draft.write()
+        light = not verify or draft.nbytes > _LIGHT_ABOVE
+        loaded = load_draft(ir, draft, data, light=light)
+        if verify:
+            report = _parity(loaded, captured, sizes, tolerance)
+            ir.metadata["interchange.evidence"] = json.dumps(report.to_dict())
+            data = draft.note("interchange.evidence", ir.metadata["interchange.evidence"])
+        draft.commit()
+    return Model(data if path is None else path, ir, None if light else loaded.session)
 
 
 def _refuse_folder(path: Any) -> None:
@@ -149,32 +154,6 @@ def _describe(ir: ModelIR, captured: Captured, target: str | None, output_names:
         ir.metadata["interchange.guards"] = json.dumps([g.to_dict() for g in captured.guards])
     if captured.state:
         ir.metadata["interchange.state"] = json.dumps([{"name": n, "output": o} for n, o in captured.state.items()])
-
-
-def _prove(
-    ir: ModelIR,
-    captured: Captured,
-    target: str | None,
-    sizes: int | None,
-    tolerance: Mapping[str, Tolerance] | Tolerance | None,
-) -> ParityReport | None:
-    """Check the model, load it, and run it beside its source unless `sizes` is None; raises what it finds."""
-    from interchange import runtime
-    from interchange.checker import check
-    from interchange.graph import files
-
-    def prove(source: bytes | Path) -> ParityReport | None:
-        check(source, target=target).raise_if_errors()
-        loaded = runtime.load(source, check=False)
-        return None if sizes is None else _parity(loaded, captured, sizes, tolerance)
-
-    weight = sum(v.const.nbytes for v in ir.graph.initializers.values() if v.const is not None)
-    if weight <= _IN_MEMORY:
-        return prove(files.serialize(ir))
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "model.onnx"
-        files.save(ir, place)
-        return prove(place)
 
 
 def _parity(

@@ -209,62 +209,112 @@ def save(model: ModelIR, path: str | os.PathLike[str], *, external: bool | Liter
     Raises FileError IX307 when the disk or the system refuses (then the old model is still there, and whole),
     IX308 for what does not fit into 2 GiB, and what `to_proto` raises.
     """
-    if not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
-        raise FileError(
-            "IX307",
-            "the model could not be written",
-            found=repr(path),
-            expected="the path of a file",
-            fix="give a path such as model.onnx",
-        )
-    target = Path(os.path.realpath(path))
-    total = sum(t.nbytes for t in _weights(model))
-    outside = total > EXTERNAL_ABOVE if external == "auto" else external
-    _check_size(model, above=SMALLEST_EXTERNAL, external=outside)
-    layout = _Layout()
-    proto = to_proto(model, place=layout.place if outside else None)
-    data: NewFile | None = None
-    graph: NewFile | None = None
-    files = [target]
-    state = "what was there before is unchanged"
-    try:
-        mode = mode_of(target)
-        old = _data_files(target) or set()
-        if layout.chunks:
-            data = NewFile(target.parent, layout.stream(), mode)
-            name = f"{_stem(target)}.{data.sha256[:12]}.data"
-            files.append(target.parent / name)
-            layout.name(name)
-        graph = NewFile(target.parent, [_to_bytes(proto)], mode)
-        if data is not None:
-            is_new = not os.path.lexists(files[1])
-            data.move_to(files[1])
-            try:
-                sync_folder(target.parent)
-                graph.move_to(target)
-            except BaseException:
-                if is_new:
-                    _remove(target, {name})
-                raise
-        else:
-            graph.move_to(target)
-        state = "the new model is there, but a power cut could still undo it: save again"
-        sync_folder(target.parent)
-        _remove(target, old)
-    except OSError as error:
-        raise FileError(
-            "IX307",
-            f"the model could not be written to {str(path)!r}",
-            where=str(path),
-            found=error.strerror or str(error),
-            expected="a folder that exists, may be written to, and has room for the old and the new model",
-            fix=f"free some space or choose another folder; {state}",
-        ) from None
-    finally:
-        for new in (data, graph):
+    with Draft(model, path, external=external) as draft:
+        draft.write()
+        return draft.commit()
+
+
+class Draft:
+    """A model on its way to a file, so that it can be proven between being written and standing in its place.
+
+    `write` puts the weights beside the target under a name of their own, `commit` everything in its place; what has not
+    come so far when the `with` block ends is removed. proto: the model as it is written, without weights that go into a
+    data file.  nbytes: of all weights.  path: None keeps it in memory. Raises what `save` raises.
+    """
+
+    def __init__(
+        self, model: ModelIR, path: str | os.PathLike[str] | None, *, external: bool | Literal["auto"] = "auto"
+    ) -> None:
+        if path is None:
+            external = False
+        elif not isinstance(path, (str, os.PathLike)) or "\0" in str(path):
+            raise FileError(
+                "IX307",
+                "the model could not be written",
+                found=repr(path),
+                expected="the path of a file",
+                fix="give a path such as model.onnx",
+            )
+        self.path = path
+        self.target = None if path is None else Path(os.path.realpath(path))
+        self.nbytes = sum(t.nbytes for t in _weights(model))
+        outside = self.nbytes > EXTERNAL_ABOVE if external == "auto" else external
+        _check_size(model, above=SMALLEST_EXTERNAL, external=outside)
+        self._layout = _Layout()
+        self.proto = to_proto(model, place=self._layout.place if outside else None)
+        self._data: NewFile | None = None
+        self._graph: NewFile | None = None
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for new in (self._data, self._graph):
             if new is not None:
                 new.discard()
-    return files
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its weights are, if they are not inside."""
+        return None if self._data is None else self._data.path.parent
+
+    def note(self, key: str, value: str) -> bytes:
+        """Add to the metadata what was found out about the model; returns its bytes with that."""
+        self.proto.metadata_props.add(key=key, value=value)
+        return _to_bytes(self.proto)
+
+    def write(self) -> bytes:
+        """Write the weights; returns the model's bytes, which refer to them by a name in `folder`."""
+        if self._layout.chunks and self.target is not None:
+            with self._refusal():
+                self._data = NewFile(self.target.parent, self._layout.stream(), mode_of(self.target))
+            self._layout.name(self._data.path.name)
+        return _to_bytes(self.proto)
+
+    def commit(self) -> list[Path]:
+        """Put the written model in its place, notes included; returns the files, the model first."""
+        target = self.target
+        if target is None:
+            return []
+        written = [target]
+        with self._refusal():
+            mode = mode_of(target)
+            old = _data_files(target) or set()
+            if self._data is not None:
+                name = f"{_stem(target)}.{self._data.sha256[:12]}.data"
+                written.append(target.parent / name)
+                self._layout.name(name)
+            self._graph = NewFile(target.parent, [_to_bytes(self.proto)], mode)
+            if self._data is None:
+                self._graph.move_to(target)
+            else:
+                is_new = not os.path.lexists(written[1])
+                self._data.move_to(written[1])
+                try:
+                    sync_folder(target.parent)
+                    self._graph.move_to(target)
+                except BaseException:
+                    if is_new:
+                        _remove(target, {name})
+                    raise
+        with self._refusal("the new model is there, but a power cut could still undo it: save again"):
+            sync_folder(target.parent)
+            _remove(target, old)
+        return written
+
+    @contextlib.contextmanager
+    def _refusal(self, state: str = "what was there before is unchanged") -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise FileError(
+                "IX307",
+                f"the model could not be written to {str(self.path)!r}",
+                where=str(self.path),
+                found=error.strerror or str(error),
+                expected="a folder that exists, may be written to, and has room for the old and the new model",
+                fix=f"free some space or choose another folder; {state}",
+            ) from None
 
 
 def _remove(target: Path, names: set[str]) -> None:

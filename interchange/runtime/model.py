@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,19 @@ def _session(
         raise load_error(error, ir, proto, where) from error
 
 
+def load_draft(ir: ModelIR, draft: files.Draft, data: bytes, *, light: bool) -> Model:
+    """A model that has been written and is not in its place yet, in the runtime. data: what `Draft.write` returned.
+
+    light: only to see that it loads. The runtime optimises nothing and makes no copies of the weights, which it
+    otherwise does to be fast.  Raises LoadError IX620 to IX624.
+    """
+    options = {"session.disable_prepacking": "1"} if light else {}
+    if draft.folder is not None:
+        options["session.model_external_initializers_file_folder_path"] = str(draft.folder)
+    where = "the model" if draft.path is None else str(draft.path)
+    return Model(data, ir, _session(data, ir, draft.proto, where, False, None, not light, options))
+
+
 def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
     for node in graph.node:
@@ -156,8 +170,8 @@ class Model:
     evidence: the parity report of the export, as plain data, or None.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes, ir: ModelIR, session: Any) -> None:
-        """Made by `load`."""
+    def __init__(self, source: str | os.PathLike[str] | bytes, ir: ModelIR, session: Any = None) -> None:
+        """Made by `load`.  session: of ONNX Runtime; None: made of `source` when it is needed."""
         signature = read_signature(ir)
         self.inputs: dict[str, ValueSpec] = signature.inputs
         self.outputs: dict[str, ValueSpec] = signature.outputs
@@ -168,12 +182,20 @@ class Model:
         self.metadata: dict[str, str] = dict(ir.metadata)
         self.opsets: dict[str, int] = dict(ir.opsets)
         self.ir_version, self.doc, self.name = ir.ir_version, ir.doc, ir.graph.name
-        self._source, self._session, self._identity = source, session, files.identity(source)
+        self._source, self._identity = source, files.identity(source)
+        if session is not None:
+            self.session = session
         self._inputs = Inputs(signature)
         self._places = places_of(ir)
         tensors = [s for s in (*self.inputs.values(), *self.outputs.values()) if s.kind == "tensor"]
         self._native = all(is_native(s.dtype) for s in tensors)
         self._names = list(self.outputs)
+
+    @cached_property
+    def session(self) -> Any:
+        """ONNX Runtime's session. Raises FileError IX301 when it is needed for the first time and the file has gone."""
+        self._require_unchanged()
+        return load(self._source, check=False).session
 
     def run(self, *args: Any, outputs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         """Compute the outputs: a dict from name to array, in signature order.
@@ -194,10 +216,10 @@ class Model:
             return {}
         try:
             if self._native:
-                found = self._session.run(names, feeds)
+                found = self.session.run(names, feeds)
             else:
                 values = {n: to_ort(v) for n, v in feeds.items()}
-                found = [from_ort(v) for v in self._session.run_with_ort_values(names, values)]
+                found = [from_ort(v) for v in self.session.run_with_ort_values(names, values)]
         except Exception as error:  # the runtime's exceptions share no other base
             raise run_error(error, self._places, feeds.items()) from error
         return dict(zip(names, found, strict=True))
@@ -293,6 +315,10 @@ class Model:
 
         Raises FileError IX301 when the file it was loaded from is gone or another one: it is read again for this.
         """
+        self._require_unchanged()
+        return files.save(files.load(self._source), path)
+
+    def _require_unchanged(self) -> None:
         if files.identity(self._source) != self._identity:
             raise FileError(
                 "IX301",
@@ -300,9 +326,8 @@ class Model:
                 where=str(self._source),
                 found="no file, or another model",
                 expected="the file that it was loaded from",
-                fix="save it before the file is replaced, or load the file again",
+                fix="use the model before its file is replaced, or load the file again",
             )
-        return files.save(files.load(self._source), path)
 
     def __repr__(self) -> str:
         inputs = ", ".join(str(s) for s in self.inputs.values() if not s.optional)

@@ -38,7 +38,7 @@ class Runner:
                 expected="numeric tensors of numpy's own dtypes",
                 fix="call model.run instead",
             )
-        self._session, self._places = model._session, model._places
+        self._session, self._places = model.session, model._places
         self.inputs: Mapping[str, Array] = MappingProxyType({n: np.array(v) for n, v in feeds.items()})
         found = model.run(self.inputs)
         self._binding = self._session.io_binding()
