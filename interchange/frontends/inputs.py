@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from interchange.dims import Dim, DimLike, Shape, Spec, parse_spec, symbols
+from interchange.dims import Dim, DimLike, Shape, Spec, parse_dim, parse_spec, symbols
 from interchange.eager.tensor import to_array
 from interchange.errors import TraceError
 
@@ -80,7 +80,7 @@ def specs_of(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec
     if not (dynamic is None or dynamic == "auto" or isinstance(dynamic, Mapping)):
         raise _not_dynamic(dynamic)
     wanted = dict(dynamic) if isinstance(dynamic, Mapping) else {}
-    for name, leaf in given.items():
+    for name, leaf in sorted(given.items(), key=lambda item: _computed(wanted.get(item[0]))):
         if isinstance(leaf, str) and _SHAPE.search(leaf):
             specs[name] = Spec(name, (s := parse_spec(leaf, known)).dtype, s.shape)
         elif isinstance(leaf, Spec):
@@ -106,7 +106,13 @@ def specs_of(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec
             fix="name the dimension in the shape string itself" if static else "use the names of the inputs",
         )
     _check_ranges(specs)
-    return specs, constants
+    return {n: specs[n] for n in given if n in specs}, constants
+
+
+def _computed(wanted: Any) -> bool:
+    """Whether an axis is an expression: those are read last, when the names that they are made of are known."""
+    dims = wanted.values() if isinstance(wanted, Mapping) else wanted if isinstance(wanted, (list, tuple)) else ()
+    return any(isinstance(d, str) and not d.isidentifier() for d in dims)
 
 
 def _not_dynamic(found: Any) -> TraceError:
@@ -156,13 +162,14 @@ def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dic
                 fix="count the axes from 0",
             )
         if isinstance(dim, str):
-            dim = known.setdefault(dim, Dim(dim, hint=sizes[axis]))
+            plain = dim.isidentifier()
+            dim = known.setdefault(dim, Dim(dim, hint=sizes[axis])) if plain else parse_dim(dim, known)
         if not isinstance(dim, Dim):
             raise TraceError(
                 "IX208",
                 f"a dynamic dimension of {name} is not a name",
                 found=repr(dim),
-                expected='a name such as "batch", or Dim("batch", min=..., max=...)',
+                expected='a name such as "batch", Dim("batch", min=..., max=...), or an expression such as "past + time"',
                 fix="leave out axes that are static",
             )
         shape[axis] = dim
