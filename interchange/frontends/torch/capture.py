@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,20 +12,21 @@ import torch
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_unflatten
 
-from interchange.dims import Dim, DimLike, Guard, Spec, evaluate, hint, same, symbols
+from interchange.dims import Dim, DimLike, Guard, Spec, evaluate, same, symbols
 from interchange.dtypes import Array, is_float, is_integer
 from interchange.eager.tensor import Tensor, Variable, to_array, wrap
 from interchange.eager.trace import Trace
 from interchange.errors import ConvertError
 from interchange.frontends import Captured
-from interchange.frontends.inputs import Dynamic, bind_arguments, in_call_order, specs_of
+from interchange.frontends.inputs import Dynamic
 from interchange.frontends.outputs import finish, name_outputs, state_outputs
 from interchange.frontends.torch import aten  # noqa: F401  the lowerings register themselves
 from interchange.frontends.torch.aliases import needs_functionalisation
+from interchange.frontends.torch.inputs import Inputs, call_inputs, program_inputs
 from interchange.frontends.torch.interpreter import Interpreter
-from interchange.frontends.torch.program import capture_program, functional
+from interchange.frontends.torch.program import Call, capture_program, functional, user_placeholders
 from interchange.frontends.torch.reference import Source, path_name, structure
-from interchange.frontends.torch.sizes import Sizes, guards_of, place_of, shape_environment
+from interchange.frontends.torch.sizes import Sizes, equality_place, guards_of, shape_environment, written_guards
 from interchange.frontends.torch.unsupported import refusal
 from interchange.frontends.torch.weights import storage_key, to_numpy, to_torch, variable
 from interchange.ops.shape_tools import shape_tensor
@@ -41,53 +41,29 @@ class TorchTrace(Trace):
         """Nothing: PyTorch's own guards are in the capture."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a model is called with. given: every leaf by name, in call order; tree: how they are nested."""
-
-    signature: inspect.Signature
-    given: dict[str, Any]
-    tree: Any
-    specs: dict[str, Spec]
-
-    def arguments(self, leaves: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments, with `leaves` in the places of the tensors."""
-        filled = [leaves.get(name, leaf) for name, leaf in self.given.items()]
-        return in_call_order(self.signature, tree_unflatten(filled, self.tree))
-
-    def order(self) -> list[str]:
-        """The names of all leaves in the order in which PyTorch flattens the call."""
-        return tree_leaves(self.arguments({name: name for name in self.given}))  # type: ignore[no-any-return]
-
-
-def read_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
-    """The leaves of a call by name: tensors with their specs, everything else as constants."""
-    called = model.forward if isinstance(model, torch.nn.Module) else model
-    signature = inspect.signature(called)
-    arguments = bind_arguments(signature, inputs, getattr(model, "__name__", f"{type(model).__name__}.forward"))
-    leaves, tree = tree_flatten_with_path(arguments)
-    given = {path_name(path): leaf for path, leaf in leaves}
-    arrays = {n: to_numpy(v) if isinstance(v, torch.Tensor) else v for n, v in given.items() if v is not None}
-    specs, _ = specs_of(arrays, dynamic)
-    return Inputs(signature, given, tree, specs)
-
-
 # -- the example that is captured --------------------------------------------------------------------------------------
 _SIZES = (3, 5, 7, 11, 13, 17, 19, 23)  # for names without an example: no two alike, none special
 
 
-def example_sizes(specs: Mapping[str, Spec]) -> tuple[dict[str, int], bool]:
+def example_sizes(inputs: Inputs, unit: int = 1) -> tuple[dict[str, int], bool]:
     """A size for each name, and whether they are those of the user's example.
 
-    PyTorch takes a size of 0 or 1, and two equal sizes, for something special; then others are taken.
+    PyTorch takes a size of 0 or 1, and two equal sizes, for something special; then multiples of `unit` are taken.
     """
-    bounds = {n: b for s in specs.values() for n, b in symbols(s.shape).items()}
-    hints = {str(d): h for s in specs.values() for d in s.shape if isinstance(d, Dim) and (h := hint(d)) is not None}
+    bounds = {n: b for s in inputs.specs.values() for n, b in symbols(s.shape).items()}
+    hints = {
+        str(d): int(size)
+        for name, spec in inputs.specs.items()
+        for d, size in zip(spec.shape, getattr(inputs.given[name], "shape", ()), strict=False)
+        if isinstance(d, Dim) and isinstance(size, int)
+    }
     sizes: dict[str, int] = {}
     for name, (low, high) in bounds.items():
         size = hints.get(name, 0)
         if size < 2 or size in sizes.values():
-            free = (n for n in itertools.chain(_SIZES, itertools.count(2)) if n not in sizes.values())
+            free = (
+                n for n in itertools.chain((unit * n for n in _SIZES), itertools.count(2)) if n not in sizes.values()
+            )
             fitting = itertools.islice((n for n in free if n >= low and (high is None or n <= high)), 1)
             last = high if high is not None and high < 2 else max(low, 2)
             size = next(fitting, last) if high is None or high > 2 else last
@@ -123,24 +99,34 @@ def _random(spec: Spec, shape: tuple[int, ...], rng: np.random.Generator) -> Arr
 
 
 def _attempts(inputs: Inputs) -> Iterator[dict[str, Array]]:
-    sizes, own = example_sizes(inputs.specs)
+    """Examples to capture: the user's if its sizes are fit for it; else made ones, small, then round numbers."""
+    sizes, own = example_sizes(inputs)
     yield example_arrays(inputs, sizes)
-    if not own and not any(isinstance(inputs.given[n], (str, Spec)) for n in inputs.specs):
+    if own:
+        return
+    if not any(isinstance(inputs.given[n], (str, Spec)) for n in inputs.specs):
         yield example_arrays(inputs, None)
+    for unit in (4, 32):  # a model that halves a picture five times takes multiples of 32
+        yield example_arrays(inputs, example_sizes(inputs, unit)[0])
 
 
-def _captured_program(model: Any, inputs: Inputs, auto: bool) -> Any:
+def _captured_program(model: Any, inputs: Inputs) -> Any:
     failure: ConvertError | None = None
     for arrays in _attempts(inputs):
-        tensors = {n: to_torch(a) for n, a in arrays.items()}
+        args, kwargs = inputs.arguments({n: to_torch(a) for n, a in arrays.items()})
+        # by place: a container may hold copies of the tensors that it is made of, as a cache of keys and values does
+        leaves = zip(inputs.order(), tree_leaves((args, kwargs)), strict=True)
         marks = {
-            id(tensors[n]): {i: _mark(d, auto) for i, d in enumerate(s.shape) if isinstance(d, Dim)}
-            for n, s in inputs.specs.items()
-            if any(isinstance(d, Dim) for d in s.shape)
+            id(leaf): {
+                i: _mark(d, (n, i) in inputs.automatic)
+                for i, d in enumerate(inputs.specs[n].shape)
+                if isinstance(d, Dim)
+            }
+            for n, leaf in leaves
+            if n in inputs.specs and any(isinstance(d, Dim) for d in inputs.specs[n].shape)
         }
-        args, kwargs = inputs.arguments(tensors)
         try:
-            return capture_program(model, args, kwargs, marks, inputs.specs)
+            return capture_program(model, Call(args, kwargs, inputs.order()), marks, inputs.specs)
         except ConvertError as error:
             failure = failure or error
     assert failure is not None
@@ -169,12 +155,17 @@ def capture_torch(
 
     Raises ConvertError IX921 with every operator that cannot be lowered, IX922 to IX928.
     """
-    called = read_inputs(model, inputs, dynamic)
-    program = _captured_program(model, called, dynamic == "auto")
-    environment = shape_environment({n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"})
+    if isinstance(model, torch.export.ExportedProgram):
+        program = model
+        called = program_inputs(program, inputs, dynamic)
+        model = program.module()
+    else:
+        called = call_inputs(model, inputs, dynamic)
+        program = _captured_program(model, called)
+    environment = shape_environment(n.meta.get("val") for n in user_placeholders(program))
     sizes = Sizes()
-    specs = _agreed(program, called, sizes, environment, dynamic == "auto")
-    guards = guards_of(environment, sizes)
+    specs = _agreed(program, called, sizes, environment)
+    guards = guards_of(environment, sizes) or written_guards(program, specs)
     if needs_functionalisation(program.graph):
         program = functional(program)
     lowered = lower_program(program, called.order(), specs, sizes, opset, output_names, type(model).__name__)
@@ -205,16 +196,9 @@ def _mode(model: Any) -> str:
     return "train" if isinstance(model, torch.nn.Module) and model.training else "eval"
 
 
-def _users(program: Any) -> list[Any]:
-    """The placeholders of the user's inputs, in call order."""
-    kinds = {s.arg.name: s.kind for s in program.graph_signature.input_specs}
-    nodes = [n for n in program.graph.nodes if n.op == "placeholder"]
-    return [n for n in nodes if kinds.get(n.name) == InputKind.USER_INPUT]
-
-
-def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any, auto: bool) -> dict[str, Spec]:
+def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any) -> dict[str, Spec]:
     """The specs as PyTorch found them: its symbols get the user's names. IX923 where two names must be one size."""
-    placeholders = dict(zip(called.order(), _users(program), strict=True))
+    placeholders = dict(zip(called.order(), user_placeholders(program), strict=True))
     specs: dict[str, Spec] = {}
     for name, spec in called.specs.items():
         found = placeholders[name].meta["val"].shape
@@ -227,7 +211,7 @@ def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any, auto: 
             if expr.is_Symbol and not sizes.knows(expr):
                 sizes.define(expr, wanted)
             known = sizes.read(expr)
-            if not auto and same(known, wanted) is not True:
+            if (name, axis) not in called.automatic and same(known, wanted) is not True:
                 raise _two_names(environment, known, wanted, name, axis)
             shape.append(known)
         specs[name] = Spec(name, spec.dtype, tuple(shape))
@@ -235,11 +219,10 @@ def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any, auto: 
 
 
 def _two_names(environment: Any, a: DimLike, b: DimLike, name: str, axis: int) -> ConvertError:
-    guards = [g for g in getattr(environment, "guards", ()) if "Eq" in type(g.expr).__name__ or "==" in str(g.expr)]
     return ConvertError(
         "IX923",
         f"the model's code needs the sizes {a} and {b} to be equal",
-        where=next((place_of(g.sloc) for g in guards), None),
+        where=equality_place(environment),
         found=f"{b} (axis {axis} of {name}) is always {a}",
         expected=f"code that works for any {a} and {b}, or one name for both",
         fix=f"call both {a} in `dynamic`, or leave one of them static",

@@ -8,14 +8,17 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.export.graph_signature import InputKind
 from torch.fx.experimental import _config as symbolic_shapes
+from torch.utils._pytree import tree_leaves
 
-from interchange.dims import Dim, Spec
+from interchange.dims import Spec
 from interchange.errors import ConvertError
-from interchange.frontends.torch.sizes import place_of, shape_environment
+from interchange.frontends.torch.sizes import equality_place, shape_environment
 from interchange.frontends.torch.unsupported import line_of
 
 Shapes = dict[str, dict[int, Any]]  # leaf -> axis -> Dim.DYNAMIC or Dim.AUTO
@@ -46,9 +49,16 @@ class _Function(torch.nn.Module):  # type: ignore[misc]  # to mypy torch is Any
         return self.function(*args, **kwargs)
 
 
-def capture_program(
-    model: Any, args: Sequence[Any], kwargs: Mapping[str, Any], dynamic: Mapping[int, Mapping[int, Any]], specs: Any
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Arguments of a model, and the names of all their leaves in the order in which PyTorch flattens them."""
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    names: Sequence[str]
+
+
+def capture_program(model: Any, call: Call, dynamic: Mapping[int, Mapping[int, Any]], specs: Mapping[str, Spec]) -> Any:
     """The ExportedProgram (training IR) of a module or function at these example arguments.
 
     dynamic: id of an example tensor -> axis -> torch's Dim.DYNAMIC or Dim.AUTO.
@@ -57,8 +67,7 @@ def capture_program(
     """
     module = model if isinstance(model, torch.nn.Module) else _Function(model)
     shapes = torch.export.ShapesCollection()
-    leaves = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-    for t in leaves:
+    for t in tree_leaves((call.args, call.kwargs)):
         if id(t) in dynamic:
             shapes[t] = dict(dynamic[id(t)])
     failure: Exception | None = None
@@ -67,8 +76,8 @@ def capture_program(
             with _quiet() as heard, symbolic_shapes.patch(backed_size_oblivious=True):
                 program = torch.export.export(
                     module,
-                    tuple(args),
-                    dict(kwargs),
+                    tuple(call.args),
+                    dict(call.kwargs),
                     dynamic_shapes=shapes if dynamic else None,
                     strict=strict,
                 )
@@ -80,7 +89,7 @@ def capture_program(
         _refuse_attributes(heard)
         return program
     assert failure is not None
-    raise _explained(failure, module, args, kwargs, dynamic, specs) from failure
+    raise _explained(failure, module, call, dynamic, specs) from failure
 
 
 def functional(program: Any) -> Any:
@@ -128,14 +137,13 @@ def _user_line(error: BaseException) -> str | None:
 def _explained(
     error: Exception,
     module: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    call: Call,
     dynamic: Mapping[int, Mapping[int, Any]],
     specs: Mapping[str, Spec],
 ) -> ConvertError:
     text = str(error)
     if "marked" in text and "specialized" in text:
-        return _specialised(module, args, kwargs, dynamic, specs, text)
+        return _specialised(module, call, dynamic, specs, text)
     kind = type(error).__name__
     first = next((line for line in text.splitlines() if line.strip()), kind)
     if kind.startswith("GuardOnDataDependent") or "data-dependent" in text:
@@ -157,36 +165,32 @@ def _explained(
     )
 
 
+def user_placeholders(program: Any) -> list[Any]:
+    """The placeholders of the user's inputs, in call order."""
+    kinds = {s.arg.name: s.kind for s in program.graph_signature.input_specs}
+    nodes = [n for n in program.graph.nodes if n.op == "placeholder"]
+    return [n for n in nodes if kinds.get(n.name) == InputKind.USER_INPUT]
+
+
 def _specialised(
-    module: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    dynamic: Mapping[int, Mapping[int, Any]],
-    specs: Mapping[str, Spec],
-    text: str,
+    module: Any, call: Call, dynamic: Mapping[int, Mapping[int, Any]], specs: Mapping[str, Spec], text: str
 ) -> ConvertError:
     """Which size the model's code fixes, by which comparison, where: captured again with sizes free to fall."""
     auto = {key: dict.fromkeys(axes, torch.export.Dim.AUTO) for key, axes in dynamic.items()}
-    leaves = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-    program = capture_program(module, args, kwargs, auto, specs)
-    users = [n for n in program.graph.nodes if n.op == "placeholder"][-len(program.graph_signature.user_inputs) :]
-    tensors = [n for n in users if isinstance(n.meta.get("val"), torch.Tensor)]
-    fixed: list[str] = []
-    names: list[str] = []
-    for (name, spec), leaf, node in zip(specs.items(), leaves, tensors, strict=False):
+    program = capture_program(module, call, auto, specs)
+    fixed: dict[str, str] = {}
+    values = [n.meta.get("val") for n in user_placeholders(program)]
+    for name, leaf, value in zip(call.names, tree_leaves((call.args, call.kwargs)), values, strict=True):
         for axis in auto.get(id(leaf), ()):
-            size = node.meta["val"].shape[axis]
-            if type(size) is int and isinstance(spec.shape[axis], Dim):
-                fixed.append(f"{spec.shape[axis]} (axis {axis} of {name}) is always {size}")
-                names.append(str(spec.shape[axis]))
-    environment = shape_environment({n.name: n.meta.get("val") for n in tensors})
-    guards = getattr(environment, "guards", ())
-    where = next((place_of(g.sloc) for g in guards if g.expr.is_Relational and "==" in str(g.expr)), None)
+            wanted = specs[name].shape[axis]
+            if type(value.shape[axis]) is int:
+                fixed[str(wanted)] = f"{wanted} (axis {axis} of {name}) is always {value.shape[axis]}"
+    environment = shape_environment(values)
     return ConvertError(
         "IX923",
         "the model's code fixes a size that was to be dynamic",
-        where=where or next((line_of(n) for n in program.graph.nodes if line_of(n)), None),
-        found="; ".join(fixed) or text.split("\n")[1].strip(" -"),
-        expected=f"code that works for every {', '.join(dict.fromkeys(names)) or 'size'}",
+        where=equality_place(environment) or next((line_of(n) for n in program.graph.nodes if line_of(n)), None),
+        found="; ".join(fixed.values()) or text.split("\n")[1].strip(" -"),
+        expected=f"code that works for every {', '.join(fixed) or 'size'}",
         fix="leave the dimension out of `dynamic`, or take the size from the tensor (x.shape[0]) instead of a number",
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import sympy
 import torch
+from torch.export.graph_signature import InputKind
+from torch.utils._pytree import tree_flatten_with_path, tree_unflatten
 
-from interchange.dims import Condition, DimLike, Guard, Shape, dim_max, dim_min, hint
+from interchange.dims import Condition, DimLike, Guard, Shape, Spec, dim_max, dim_min, parse_dim
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import ConvertError
@@ -162,23 +165,27 @@ def place_of(location: Any) -> str | None:
     return f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
 
 
-def conditions(expr: Any, sizes: Sizes) -> list[Condition]:
-    """A guard (a sympy relation that held at the example) as conditions on sizes. Raises ConvertError IX926."""
+def conditions(expr: Any, sizes: Sizes, example: Mapping[Any, Any]) -> list[Condition]:
+    """A guard (a sympy relation that held at the example) as conditions on sizes. Raises ConvertError IX926.
+
+    example: symbol -> its size when the model was captured.
+    """
     if expr in (True, sympy.true):
         return []
     if isinstance(expr, sympy.And):
-        return [c for part in expr.args for c in conditions(part, sizes)]
+        return [c for part in expr.args for c in conditions(part, sizes, example)]
+    if isinstance(expr, sympy.Or):  # what held at the example is enough, if more than is needed
+        held = [part for part in expr.args if part.xreplace(example) == sympy.true]
+        return min((conditions(part, sizes, example) for part in held), key=len)
     if not isinstance(expr, sympy.core.relational.Relational):
         raise _unknown(expr)
     left, right = sizes.read(expr.lhs), sizes.read(expr.rhs)
     gap = left - right
     if isinstance(expr, sympy.Eq):
         found = Condition(gap, "==")
-    elif isinstance(expr, sympy.Ne):  # on which side it is at the example
-        at = hint(gap)
-        if at is None:
-            raise _unknown(expr)
-        found = Condition(gap - 1 if at > 0 else -gap - 1, ">=")
+    elif isinstance(expr, sympy.Ne):  # on which side it was at the example
+        above = (expr.lhs > expr.rhs).xreplace(example) == sympy.true
+        found = Condition(gap - 1 if above else -gap - 1, ">=")
     elif isinstance(expr, sympy.Ge):
         found = Condition(gap, ">=")
     elif isinstance(expr, sympy.Gt):
@@ -194,15 +201,65 @@ def guards_of(environment: Any, sizes: Sizes) -> list[Guard]:
     """The guards of a capture, each once, as conditions on our sizes with the line they come from."""
     found: dict[str, Guard] = {}
     for guard in environment.guards if environment is not None else ():
-        for condition in conditions(guard.expr, sizes):
+        for condition in conditions(environment.replace(guard.expr), sizes, environment.backed_var_to_val):
             found.setdefault(str(condition), Guard(condition, "the model's code compares sizes", place_of(guard.sloc)))
     return list(found.values())
 
 
-def shape_environment(values: Mapping[str, Any]) -> Any:
+def written_guards(program: Any, specs: Mapping[str, Spec]) -> list[Guard]:
+    """The guards of a program that was saved: ``L['x'].size()[0] % 2 == 0``, read, never executed."""
+    users = [s.arg.name for s in program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
+    names = dict(zip(_paths(program), users, strict=True))
+    sizes = {f"{path}.size()[{i}]": d for path, n in names.items() if n in specs for i, d in enumerate(specs[n].shape)}
+    found: list[Guard] = []
+    for text in getattr(program, "_guards_code", None) or ():
+        condition = _parsed(ast.parse(text, mode="eval").body, sizes)
+        if condition is not None and not condition.holds():
+            found.append(Guard(condition, "the model's code compares sizes"))
+    return found
+
+
+def _paths(program: Any) -> list[str]:
+    """How the guards write each input: ``L['d']['a']``."""
+    names = program.module_call_graph[0].signature.forward_arg_names
+    args, kwargs = tree_unflatten(list(range(program.call_spec.in_spec.num_leaves)), program.call_spec.in_spec)
+    leaves, _ = tree_flatten_with_path({**dict(zip(names, args, strict=False)), **kwargs})
+    keys = [[getattr(k, "key", getattr(k, "idx", getattr(k, "name", k))) for k in path] for path, _ in leaves]
+    return ["L" + "".join(f"[{k!r}]" for k in path) for path in keys]
+
+
+_COMPARED: dict[type, Callable[[DimLike, DimLike], Condition]] = {
+    ast.Eq: lambda a, b: Condition(a - b, "=="),
+    ast.GtE: lambda a, b: Condition(a - b, ">="),
+    ast.Gt: lambda a, b: Condition(a - b - 1, ">="),
+    ast.LtE: lambda a, b: Condition(b - a, ">="),
+    ast.Lt: lambda a, b: Condition(b - a - 1, ">="),
+}
+
+
+def _parsed(node: ast.expr, sizes: Mapping[str, DimLike]) -> Condition | None:
+    """A comparison as a condition; None for ``!=``, which says on neither side what is admissible."""
+    if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+        raise _unknown(ast.unparse(node))
+    if isinstance(node.ops[0], ast.NotEq):
+        return None
+    text = [ast.unparse(x) for x in (node.left, *node.comparators)]
+    for path, size in sizes.items():
+        text = [t.replace(path, f"({size})") for t in text]
+    return _COMPARED[type(node.ops[0])](parse_dim(text[0]), parse_dim(text[1]))
+
+
+def shape_environment(values: Iterable[Any]) -> Any:
     """The ShapeEnv of a capture, from any symbolic size among the inputs; None where all are numbers."""
-    for value in values.values():
+    for value in values:
         for d in getattr(value, "shape", (value,)):
             if isinstance(d, torch.SymInt):
                 return d.node.shape_env
     return None
+
+
+def equality_place(environment: Any) -> str | None:
+    """The line of the comparison by which the model's code made a size a number, or two sizes one."""
+    guards = [g for g in getattr(environment, "guards", ()) if isinstance(g.expr, sympy.Eq)]
+    fixing = [g for g in guards if g.expr.free_symbols & environment.replacements.keys()]
+    return next((place_of(g.sloc) for g in fixing), None)

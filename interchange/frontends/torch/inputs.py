@@ -1,0 +1,153 @@
+"""What a PyTorch model is called with: every leaf of its (nested) arguments by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.export.graph_signature import InputKind
+from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_unflatten
+
+from interchange.dims import Dim, DimLike, Spec
+from interchange.errors import TraceError
+from interchange.frontends.inputs import Dynamic, bind_arguments, in_call_order, specs_of
+from interchange.frontends.torch.reference import path_name
+from interchange.frontends.torch.weights import dtype_of, to_numpy
+
+Call = tuple[list[Any], dict[str, Any]]  # positional and keyword arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The leaves of a call.
+
+    given: every leaf by name, in call order: tensors, arrays, shape strings, constants. nest: puts leaves back into
+    arguments. specs: dtype and shape of those that are tensors. flattened: the names in the order in which PyTorch
+    flattens the call. automatic: (name, axis) that may become static.
+    """
+
+    given: dict[str, Any]
+    nest: Callable[[Sequence[Any]], Call]
+    specs: dict[str, Spec]
+    flattened: list[str]
+    automatic: frozenset[tuple[str, int]] = field(default_factory=frozenset)
+
+    def arguments(self, leaves: Mapping[str, Any]) -> Call:
+        """Positional and keyword arguments, with `leaves` in the places of the tensors."""
+        return self.nest([leaves.get(name, leaf) for name, leaf in self.given.items()])
+
+    def order(self) -> list[str]:
+        """The names of all leaves in the order in which PyTorch flattens the call."""
+        return self.flattened
+
+
+def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
+    """The inputs of a module or a function. Raises TraceError IX207, IX208."""
+    called = model.forward if isinstance(model, torch.nn.Module) else model
+    signature = inspect.signature(called)
+    arguments = bind_arguments(signature, inputs, getattr(model, "__name__", f"{type(model).__name__}.forward"))
+    leaves, tree = tree_flatten_with_path(arguments)
+    given = {path_name(path): leaf for path, leaf in leaves}
+
+    def nest(values: Sequence[Any]) -> Call:
+        return in_call_order(signature, tree_unflatten(list(values), tree))
+
+    names = iter(given)  # a container of its own kind may take tensors only, no names: they are counted off
+    by_argument = {argument: list(islice(names, len(tree_leaves(value)))) for argument, value in arguments.items()}
+    specs, automatic = _specs(given, dynamic)
+    return Inputs(given, nest, specs, tree_leaves(in_call_order(signature, by_argument)), automatic)
+
+
+def program_inputs(program: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
+    """The inputs of an ExportedProgram, which says itself what it takes; `dynamic` only names its dimensions."""
+    if inputs is not None:
+        raise TraceError(
+            "IX207",
+            "an ExportedProgram has its inputs in itself",
+            found="inputs for an ExportedProgram",
+            expected="no inputs",
+            fix="leave them out; name its dimensions with dynamic={input: {axis: name}}",
+        )
+    tree = program.call_spec.in_spec
+    kinds = {s.arg.name: s for s in program.graph_signature.input_specs}
+    nodes = [n for n in program.graph.nodes if n.op == "placeholder" and kinds[n.name].kind == InputKind.USER_INPUT]
+    example = tree_leaves(program.example_inputs) if program.example_inputs is not None else [None] * len(nodes)
+    names = _named(dynamic)[0] if isinstance(dynamic, Mapping) else {}
+    given: dict[str, Any] = {}
+    specs: dict[str, Spec] = {}
+    known: dict[Any, Dim] = {}
+    for node, leaf in zip(nodes, example, strict=True):
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor):
+            given[node.name] = getattr(kinds[node.name].arg, "value", value)
+            continue
+        wanted = names.get(node.name, {})
+        shape = tuple(
+            d if type(d) is int else _dim(program, d, wanted.get(i, f"{node.name}_{i}"), known)
+            for i, d in enumerate(value.shape)
+        )
+        specs[node.name] = Spec(node.name, dtype_of(value.dtype), shape)
+        given[node.name] = leaf if leaf is not None else specs[node.name]
+
+    def nest(values: Sequence[Any]) -> Call:
+        args, kwargs = tree_unflatten(list(values), tree)
+        return list(args), dict(kwargs)
+
+    every = frozenset((n, i) for n, s in specs.items() for i, d in enumerate(s.shape) if isinstance(d, Dim))
+    return Inputs(given, nest, specs, list(given), every)
+
+
+def _dim(program: Any, size: Any, name: Any, known: dict[Any, Dim]) -> DimLike:
+    """The dimension of a program's symbol, with the range that it has in the program."""
+    expr = size.node.expr
+    if expr not in known:
+        limits = program.range_constraints.get(expr)
+        low, high = (limits.lower, limits.upper) if limits is not None else (1, None)
+        last = int(high) if high is not None and high.is_finite and high < 2**31 else None
+        example = size.node.hint
+        known[expr] = name if isinstance(name, Dim) else Dim(str(name), min=max(int(low), 1), max=last, hint=example)
+    return known[expr]
+
+
+def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec], frozenset[tuple[str, int]]]:
+    """Specs of the tensors among the leaves, and which of their axes are dynamic only where that is possible."""
+    arrays = {n: to_numpy(v) if isinstance(v, torch.Tensor) else v for n, v in given.items() if v is not None}
+    automatic: set[tuple[str, int]] = set()
+    if isinstance(dynamic, Mapping):
+        dynamic, automatic = _named(dynamic)
+    specs, _ = specs_of(arrays, dynamic)
+    if dynamic == "auto":
+        automatic = {(n, i) for n, s in specs.items() for i in range(len(s.shape))}
+    return specs, frozenset(automatic)
+
+
+def _named(dynamic: Mapping[str, Any]) -> tuple[dict[str, Any], set[tuple[str, int]]]:
+    """`dynamic` with PyTorch's own Dim objects as ours; Dim.DYNAMIC and Dim.AUTO get a name of their own."""
+    automatic: set[tuple[str, int]] = set()
+    made: dict[str, Any] = {}
+    for name, axes in dynamic.items():
+        pairs = axes.items() if isinstance(axes, Mapping) else enumerate(axes) if _is_list(axes) else None
+        if pairs is None:
+            made[name] = axes
+            continue
+        made[name] = {}
+        for axis, dim in pairs:
+            kind = getattr(getattr(dim, "type", None), "name", None)
+            if kind == "STATIC" or isinstance(dim, int):
+                continue
+            if kind in ("AUTO", "DYNAMIC"):
+                if kind == "AUTO":
+                    automatic.add((name, axis))
+                dim = f"{name.replace('.', '_')}_{axis}"
+            elif isinstance(dim, torch.export.Dim):
+                dim = Dim(dim.__name__, min=max(dim.min, 1), max=dim.max if dim.max < 2**31 else None)
+            made[name][axis] = dim
+    return made, automatic
+
+
+def _is_list(axes: Any) -> bool:
+    return isinstance(axes, (list, tuple))
