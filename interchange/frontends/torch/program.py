@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 from torch.export.graph_signature import InputKind
 from torch.fx.experimental import _config as symbolic_shapes
+from torch.fx.experimental.symbolic_shapes import ShapeEnv, SLoc
 from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Spec
@@ -21,7 +24,7 @@ from interchange.errors import ConvertError
 from interchange.frontends.torch.sizes import equality_place, shape_environment
 from interchange.frontends.torch.unsupported import line_of
 
-Shapes = dict[str, dict[int, Any]]  # leaf -> axis -> Dim.DYNAMIC or Dim.AUTO
+_LIBRARY = (os.path.dirname(torch.__file__), os.path.dirname(contextlib.__file__) + os.sep + "contextlib", "<")
 
 
 @contextmanager
@@ -36,6 +39,33 @@ def _quiet() -> Iterator[list[warnings.WarningMessage]]:
             yield found
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _lines() -> Iterator[None]:
+    """Guards remember the line of the user's code that they come from, which PyTorch does for strict captures only."""
+    original = ShapeEnv._get_sloc
+
+    def located(self: Any, *args: Any, **kwargs: Any) -> Any:
+        place = original(self, *args, **kwargs)
+        line = _current_line()
+        return SLoc(place.framework_loc, line) if line else place
+
+    ShapeEnv._get_sloc = located
+    try:
+        yield
+    finally:
+        ShapeEnv._get_sloc = original
+
+
+def _current_line() -> str | None:
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename != __file__:
+        path = frame.f_code.co_filename
+        if not path.startswith(_LIBRARY):
+            return f"{os.path.basename(path)}:{frame.f_lineno} in {frame.f_code.co_name}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 class _Function(torch.nn.Module):  # type: ignore[misc]  # to mypy torch is Any
@@ -73,7 +103,7 @@ def capture_program(model: Any, call: Call, dynamic: Mapping[int, Mapping[int, A
     failure: Exception | None = None
     for strict in (False, True):
         try:
-            with _quiet() as heard, symbolic_shapes.patch(backed_size_oblivious=True):
+            with _quiet() as heard, _lines(), symbolic_shapes.patch(backed_size_oblivious=True):
                 program = torch.export.export(
                     module,
                     tuple(call.args),
@@ -183,7 +213,7 @@ def _specialised(
     for name, leaf, value in zip(call.names, tree_leaves((call.args, call.kwargs)), values, strict=True):
         for axis in auto.get(id(leaf), ()):
             wanted = specs[name].shape[axis]
-            if type(value.shape[axis]) is int:
+            if str(value.shape[axis]).isdigit():
                 fixed[str(wanted)] = f"{wanted} (axis {axis} of {name}) is always {value.shape[axis]}"
     environment = shape_environment(values)
     return ConvertError(

@@ -160,7 +160,7 @@ class Sizes:
 def place_of(location: Any) -> str | None:
     """``model.py:12 in forward`` of the line that a guard comes from: the user's where PyTorch knows it."""
     frame = getattr(location, "maybe_user_loc", None) or getattr(location, "framework_loc", None)
-    if frame is None or isinstance(frame, str):
+    if frame is None or isinstance(frame, str):  # made by `program._lines`
         return frame
     return f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
 

@@ -1,1 +1,107 @@
-"""Convolutions of 1 to 3 axes, transposed and grouped, as PyTorch pads them."""
+"""Convolution, its transpose, and the columns that both are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from interchange import ops
+from interchange.eager.tensor import Tensor
+from interchange.frontends.torch.table import lower
+
+
+def over_batch(function: Callable[[Tensor], Tensor], x: Tensor, spatial: int) -> Tensor:
+    """A function of [N, C, d...] on x, which may be without the axis N."""
+    if len(x.shape) == spatial + 1:
+        return ops.Squeeze(function(ops.Unsqueeze(x, [0])), [0])
+    return function(x)
+
+
+def each(values: Any, rank: int) -> list[int]:
+    """One number for all spatial axes, or one for each."""
+    given = list(values) if isinstance(values, (list, tuple)) else [values]
+    return given * rank if len(given) == 1 else given
+
+
+def _conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int] | str,
+    dilation: Sequence[int],
+    groups: int,
+) -> Tensor:
+    rank = len(weight.shape) - 2
+    strides, dilations = each(stride, rank), each(dilation, rank)
+    before = after = [0] * rank
+    if padding == "same":  # an odd rest goes to the end
+        total = [d * (k - 1) for d, k in zip(dilations, _kernel(weight), strict=True)]
+        before = [t // 2 for t in total]
+        after = [t - b for t, b in zip(total, before, strict=True)]
+    elif padding != "valid":
+        before = after = each(padding, rank)
+    inputs = (weight,) if bias is None else (weight, bias)
+    how: dict[str, Any] = {"pads": before + after, "strides": strides, "dilations": dilations, "group": groups}
+    return over_batch(lambda images: ops.Conv(images, *inputs, **how), x, rank)
+
+
+def _kernel(weight: Tensor) -> list[Any]:
+    return list(weight.shape[2:])
+
+
+@lower("aten.conv1d", "aten.conv2d", "aten.conv3d")
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1,),
+    padding: Sequence[int] | str = (0,),
+    dilation: Sequence[int] = (1,),
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of x [N, C, d...] or [C, d...]; padding "same" and "valid" by name."""
+    return _conv(x, weight, bias, stride, padding, dilation, groups)
+
+
+@lower("aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d")
+def conv_transpose(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1,),
+    padding: Sequence[int] = (0,),
+    output_padding: Sequence[int] = (0,),
+    groups: int = 1,
+    dilation: Sequence[int] = (1,),
+) -> Tensor:
+    """The transpose of `conv` as a map of images."""
+    rank = len(weight.shape) - 2
+    inputs = (weight,) if bias is None else (weight, bias)
+    how: dict[str, Any] = {
+        "pads": each(padding, rank) * 2,
+        "strides": each(stride, rank),
+        "dilations": each(dilation, rank),
+        "output_padding": each(output_padding, rank),
+        "group": groups,
+    }
+    return over_batch(lambda images: ops.ConvTranspose(images, *inputs, **how), x, rank)
+
+
+@lower("aten.convolution", "aten._convolution")
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    *_: bool,
+) -> Tensor:
+    """`conv` or `conv_transpose`."""
+    if transposed:
+        return conv_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _conv(x, weight, bias, stride, padding, dilation, groups)
