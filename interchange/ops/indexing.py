@@ -21,6 +21,7 @@ from interchange.ops.shape_tools import (
     refuse,
     scalar_of,
     shape_tensor,
+    unknown_size,
     zeros,
 )
 
@@ -295,13 +296,6 @@ def _(g: Tensor, indices: Tensor, updates_shape: Shape, reduction: str) -> Grads
 
 
 # -- how many depends on the data -------------------------------------------------------------------------------------
-def _unknown(name: str) -> DimLike:
-    """A size that only the data tell: a new dimension of the trace."""
-    from interchange.eager.trace import require_trace
-
-    return require_trace().fresh_dim(name)
-
-
 @op()
 def NonZero(X: Array) -> Array:
     """The positions of the elements that are not 0, int64 of shape [rank, count], in row-major order."""
@@ -313,7 +307,7 @@ def NonZero(X: Array) -> Array:
 @NonZero.shape
 def _(X: Tensor) -> Shape:
     value = X._known()
-    return len(X.shape), _unknown("nonzero") if value is None else int(np.count_nonzero(value))
+    return len(X.shape), unknown_size("nonzero") if value is None else int(np.count_nonzero(value))
 
 
 @op()
@@ -330,7 +324,7 @@ def _(input: Tensor, condition: Tensor, *, axis: int | None = None) -> Shape:
     at = 0 if axis is None else normalize_axis(axis, len(shape))
     _fits(condition.shape[0], shape[at], "the length of the condition")
     value = condition._known()
-    count = _unknown("selected") if value is None else int(np.count_nonzero(value))
+    count = unknown_size("selected") if value is None else int(np.count_nonzero(value))
     return (*shape[:at], count, *shape[at + 1 :])
 
 

@@ -19,6 +19,7 @@ from interchange.ops.shape_tools import (
     at_least,
     broadcast_shapes,
     divisible,
+    known,
     known_or_refuse,
     must_equal,
     normalize_axis,
@@ -27,6 +28,7 @@ from interchange.ops.shape_tools import (
     scalar_of,
     shape_tensor,
     sum_to,
+    unknown_size,
     zeros,
 )
 
@@ -370,8 +372,10 @@ def _(
 ) -> list[Sizes]:
     axis = normalize_axis(axis, len(input.shape))
     total = input.shape[axis]
-    if split is not None:
-        sizes: Sequence[DimLike] = known_or_refuse(split, "split")
+    if split is not None and known(split) is None:  # only the data tell
+        sizes: Sequence[DimLike] = [unknown_size("part") for _ in range(outputs)]
+    elif split is not None:
+        sizes = known_or_refuse(split, "split")
         for d in sizes:
             at_least(d, 0, "a part")
         must_equal(len(sizes), outputs, "the number of parts and of outputs", "pass outputs= the number of parts")

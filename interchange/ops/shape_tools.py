@@ -47,6 +47,13 @@ def known_or_refuse(x: Tensor | None, what: str) -> tuple[DimLike, ...]:
     return found
 
 
+def unknown_size(name: str) -> Dim:
+    """A size that only the data tell: a new dimension of the trace."""
+    from interchange.eager.trace import require_trace
+
+    return require_trace().fresh_dim(name)
+
+
 def refuse(message: str, *, expected: str | None = None, fix: str | None = None) -> OperatorError:
     """OperatorError IX112, to be raised by a shape rule; the frame adds operator, inputs and the user's line."""
     return OperatorError("IX112", message, expected=expected, fix=fix)
