@@ -11,11 +11,11 @@ import numpy as np
 
 from interchange import ops
 from interchange.dims import Dim, DimLike, product
-from interchange.dtypes import Array, DType, float64, int64, is_float
+from interchange.dtypes import DType, float64, int64
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.eager.trace import active_trace
-from interchange.frontends.torch.aten.views import expanded
+from interchange.frontends.torch.aten.views import expanded, refused
 from interchange.frontends.torch.table import Operand, Out, Real, lower, tensor
 from interchange.ops.shape_tools import scalar_of, shape_tensor
 
@@ -38,7 +38,7 @@ def ranged(start: DimLike, end: DimLike, step: int) -> Tensor:
     if isinstance(start, Dim) or isinstance(end, Dim):
         return ops.Range(*(scalar_of(v, int64) for v in (start, end, step)))
     if 8 * len(range(start, end, step)) <= _SMALL:
-        return wrap(np.arange(start, end, step))
+        return wrap(np.arange(int(start), int(end), int(step)))
     return ops.Range(recorded(scalar_of(start, int64)), scalar_of(end, int64), scalar_of(step, int64))
 
 
@@ -122,6 +122,11 @@ def arange_from(start: Operand, end: Operand, step: Operand = 1, *, out: Out, **
         if values.nbytes <= _SMALL:
             return wrap(values.astype(out.dtype))
     if size is None:
-        size = _size(start, end, step)
+        raise refused(
+            "a range of fractions up to an end that is data",
+            found=f"arange({start}, {end}, {step})",
+            expected="whole numbers, or an end made of sizes",
+            fix="count in whole numbers and multiply by the step",
+        )
     places = astype(counted(size), float64)
     return astype(tensor(start, float64) + places * tensor(step, float64), out.dtype)
