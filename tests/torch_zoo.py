@@ -11,29 +11,32 @@ of plain layers: one that drops keys outside a sliding window counts its tokens 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Axes = dict[int, str]
 Settings = dict[str, Any]
 
-BATCH, TIME, PAST, TARGET, IMAGE, SAMPLES, LAYERS = 2, 7, 5, 6, 32, 1600, 2
+Sizes = Mapping[str, int]
+
+SIZES = {"batch": 2, "time": 7, "past": 5, "target": 6, "samples": 1600, "texts": 3, "images": 2}  # of the examples
+IMAGE, LAYERS = 32, 2
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row: `type` is the `model_type` of `transformers`, `auto` the class which makes a model of its configuration."""
+    """One row. type: the `model_type` of `transformers`; auto: its class that makes a model of a configuration."""
 
     type: str
     kind: str
     auto: str
-    inputs: Callable[[Any], dict[str, Any]]  # the configuration -> tensors by argument name
+    inputs: Callable[[Any, Sizes], dict[str, Any]]  # the configuration, sizes -> tensors by argument name
     axes: Mapping[str, Axes]
     settings: Settings = field(default_factory=dict)
 
     def build(self) -> tuple[Any, dict[str, Any], dict[str, Axes]]:
-        """The model in eval mode, its example inputs and its dynamic axes by the name of the leaf."""
+        """The model in eval mode, its example inputs, and its dynamic axes by the name of the leaf."""
         import torch
         import transformers
 
@@ -47,7 +50,7 @@ class Architecture:
             for name, buffer in model.named_buffers():
                 if name.endswith(("running_mean", "running_var")):
                     buffer.add_(0.4 * torch.rand_like(buffer))
-        inputs = self.inputs(model.config)
+        inputs = self.inputs(model.config, SIZES)
         return model, inputs, {name: dict(self.axes[name.partition(".")[0]]) for name in leaf_names(inputs)}
 
 
@@ -72,11 +75,12 @@ def _tokens(batch: int, time: int, seed: int = 1) -> Any:
 
 
 def _mask(batch: int, time: int) -> Any:
-    """1 where there is a token; the second sequence ends with padding."""
+    """1 where there is a token; the last of several sequences ends with padding."""
     import torch
 
     mask = torch.ones(batch, time, dtype=torch.int64)
-    mask[1, -1] = 0
+    if batch > 1 and time > 1:
+        mask[-1, -1] = 0
     return mask
 
 
@@ -86,12 +90,13 @@ def _noise(*shape: int) -> Any:
     return torch.randn(shape, generator=torch.Generator().manual_seed(2))
 
 
-def text(config: Any) -> dict[str, Any]:
-    return {"input_ids": _tokens(BATCH, TIME), "attention_mask": _mask(BATCH, TIME)}
+def text(config: Any, sizes: Sizes, batch: str = "batch") -> dict[str, Any]:
+    shape = sizes[batch], sizes["time"]
+    return {"input_ids": _tokens(*shape), "attention_mask": _mask(*shape)}
 
 
-def continued(config: Any) -> dict[str, Any]:
-    """A decoder with `PAST` cached steps and `TIME` new ones."""
+def continued(config: Any, sizes: Sizes) -> dict[str, Any]:
+    """A decoder with cached steps and new ones."""
     from transformers import DynamicCache
     from transformers.integrations.executorch import register_dynamic_cache_export_support
 
@@ -100,48 +105,53 @@ def continued(config: Any) -> dict[str, Any]:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     if config.model_type == "falcon":
         heads = 1 if config.multi_query else config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    layers = [(_noise(BATCH, heads, PAST, size), _noise(BATCH, heads, PAST, size)) for _ in range(LAYERS)]
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    batch, time, past = sizes["batch"], sizes["time"], sizes["past"]
+    layers = [(_noise(batch, heads, past, width), _noise(batch, heads, past, width)) for _ in range(LAYERS)]
     return {
-        "input_ids": _tokens(BATCH, TIME),
-        "attention_mask": _mask(BATCH, PAST + TIME),
+        "input_ids": _tokens(batch, time),
+        "attention_mask": _mask(batch, past + time),
         "past_key_values": DynamicCache(layers),
     }
 
 
-def pair(config: Any) -> dict[str, Any]:
+def pair(config: Any, sizes: Sizes) -> dict[str, Any]:
     """An encoder and its decoder."""
-    return text(config) | {"decoder_input_ids": _tokens(BATCH, TARGET, 3)}
+    return text(config, sizes) | {"decoder_input_ids": _tokens(sizes["batch"], sizes["target"], 3)}
 
 
-def image(config: Any) -> dict[str, Any]:
-    size = 64 if config.model_type == "mobilevitv2" else IMAGE  # after five halvings it takes patches of 2 by 2
-    return {"pixel_values": _noise(BATCH, 3, size, size)}
+def image(config: Any, sizes: Sizes, batch: str = "batch") -> dict[str, Any]:
+    side = 64 if config.model_type == "mobilevitv2" else IMAGE  # after five halvings it takes patches of 2 by 2
+    return {"pixel_values": _noise(sizes[batch], 3, side, side)}
 
 
-def text_and_image(config: Any) -> dict[str, Any]:
-    return text(config) | image(config)
+def text_and_image(config: Any, sizes: Sizes) -> dict[str, Any]:
+    return text(config, sizes, "texts") | image(config, sizes, "images")
 
 
-def boxes(config: Any) -> dict[str, Any]:
-    """Words on a page. Corners are ordered in a valid box, which random ones are not: all are one box without extent."""
-    return text(config) | {"bbox": _tokens(BATCH, TIME)[:, :, None].repeat(1, 1, 4) * 0 + 5}
+def boxes(config: Any, sizes: Sizes) -> dict[str, Any]:
+    """Words on a page. A valid box has its corners in order, which random ones have not: all are one point."""
+    found = text(config, sizes)
+    return found | {"bbox": (found["input_ids"] * 0 + 5)[..., None].repeat(1, 1, 4)}
 
 
-def wave(config: Any) -> dict[str, Any]:
-    return {"input_values": _noise(BATCH, SAMPLES)}
+def wave(config: Any, sizes: Sizes) -> dict[str, Any]:
+    return {"input_values": _noise(sizes["batch"], sizes["samples"])}
 
 
-def spectrum(config: Any) -> dict[str, Any]:
+def spectrum(config: Any, sizes: Sizes) -> dict[str, Any]:
     """A spectrogram of the one length that the model admits, and the start of its transcript."""
-    features = _noise(BATCH, config.num_mel_bins, 2 * config.max_source_positions)
-    return {"input_features": features, "decoder_input_ids": _tokens(BATCH, TARGET)}
+    features = _noise(sizes["batch"], config.num_mel_bins, 2 * config.max_source_positions)
+    return {"input_features": features, "decoder_input_ids": _tokens(sizes["batch"], sizes["target"])}
 
 
 B, BT = {0: "batch"}, {0: "batch", 1: "time"}
 TEXT = {"input_ids": BT, "attention_mask": BT}
 CACHE = {"input_ids": BT, "attention_mask": {0: "batch", 1: "past + time"}, "past_key_values": {0: "batch", 2: "past"}}
 PAIR = TEXT | {"decoder_input_ids": {0: "batch", 1: "target"}}
+TOWERS = {name: {0: "texts", 1: "time"} for name in TEXT} | {"pixel_values": {0: "images"}}
+WAVE = {"input_values": {0: "batch", 1: "samples"}}
+SPECTRUM = {"input_features": B, "decoder_input_ids": {0: "batch", 1: "target"}}
 
 # -- configurations: what is called alike in most of them, then the rows ----------------------------------------------
 SMALL = {"num_hidden_layers": LAYERS, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
@@ -149,16 +159,15 @@ WORDS = {"vocab_size": 99, "max_position_embeddings": 64, "pad_token_id": 0, "bo
 LM = SMALL | WORDS
 GQA = LM | {"num_key_value_heads": 2, "head_dim": 8}
 EXPERTS = GQA | {"num_experts_per_tok": 2, "num_local_experts": 4, "moe_intermediate_size": 16}
-NARROW = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4} | {
-    "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "decoder_start_token_id": 1} | WORDS  # fmt: skip
+NARROW = WORDS | {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "decoder_start_token_id": 1}
+NARROW |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
 T5 = WORDS | {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "num_decoder_layers": 2}
 PATCHES = SMALL | {"image_size": IMAGE, "patch_size": 8}
 STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8, "num_stages": 2}
-FUNNEL = {"vocab_size": 99, "block_sizes": [1, 1], "block_repeats": [1, 1], "num_decoder_layers": 1, "d_model": 32, "n_head": 4}
-FUNNEL |= {"d_head": 8, "d_inner": 64, "architectures": ["FunnelModel"]}
-SPEECH = SMALL | {
-    "conv_dim": (16, 16), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_feat_extract_layers": 2, "vocab_size": 32,
-    "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 4, "feat_proj_dropout": 0.0}  # fmt: skip
+FUNNEL = {"vocab_size": 99, "block_sizes": [1, 1], "block_repeats": [1, 1], "num_decoder_layers": 1, "d_model": 32}
+FUNNEL |= {"n_head": 4, "d_head": 8, "d_inner": 64, "architectures": ["FunnelModel"]}
+SPEECH = SMALL | {"conv_dim": (16, 16), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_feat_extract_layers": 2}
+SPEECH |= {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 4, "vocab_size": 32}
 
 ENCODERS: dict[str, Settings] = {
     "albert": {"embedding_size": 16},
@@ -199,6 +208,7 @@ ENCODERS: dict[str, Settings] = {
     "xlm-roberta-xl": {},
     "xmod": {"default_language": "en_XX"},
 }
+PAGES: dict[str, Settings] = {"layoutlm": {}, "lilt": {"hidden_size": 48, "channel_shrink_ratio": 4}}
 DECODERS: dict[str, Settings] = {
     "apertus": GQA,
     "arcee": GQA,
@@ -260,10 +270,10 @@ MIXTURES: dict[str, Settings] = {
     "qwen3_moe": {"num_experts": 4},
 }
 CACHED = (
-    "bloom", "cohere", "falcon", "gemma", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "llama",
-    "mistral", "nemotron", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3", "stablelm", "starcoder2",
-    "gpt_oss", "granitemoe", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe",
-)  # fmt: skip
+    *("bloom", "cohere", "falcon", "gemma", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj"),
+    *("granite", "llama", "mistral", "nemotron", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3"),
+    *("stablelm", "starcoder2", "gpt_oss", "granitemoe", "mixtral", "olmoe", "qwen2_moe", "qwen3_moe"),
+)
 PAIRS: dict[str, Settings] = {
     "bart": NARROW,
     "blenderbot": NARROW,
@@ -275,9 +285,10 @@ PAIRS: dict[str, Settings] = {
     "mt5": T5,
     "pegasus": NARROW,
     "plbart": NARROW,
-    "prophetnet": WORDS | {"hidden_size": 32, "num_encoder_layers": 2, "num_decoder_layers": 2, "decoder_start_token_id": 1}
-    | {"num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
-    | {"ngram": 2, "num_buckets": 8, "relative_max_distance": 16},
+    "prophetnet": WORDS
+    | {"hidden_size": 32, "num_encoder_layers": 2, "num_decoder_layers": 2, "decoder_start_token_id": 1}
+    | {"num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4, "encoder_ffn_dim": 64}
+    | {"decoder_ffn_dim": 64, "ngram": 2, "num_buckets": 8, "relative_max_distance": 16},
     "switch_transformers": T5 | {"num_experts": 4, "expert_capacity": 64},
     "t5": T5,
     "umt5": T5,
@@ -383,32 +394,33 @@ SPEECHES: dict[str, Settings] = {
     "wavlm": {"max_bucket_distance": 80, "num_buckets": 32},
 }
 TOWER = {"text_config": LM, "vision_config": PATCHES, "projection_dim": 16}
-SPECTRUM = NARROW | {"num_mel_bins": 8, "max_source_positions": 30, "max_target_positions": 20}
+SPEECH_TO_TEXT = NARROW | {"num_mel_bins": 8, "max_source_positions": 30, "max_target_positions": 20}
 
-ZOO: dict[str, Architecture] = {
-    **{n: Architecture(n, "encoder", "AutoModel", text, TEXT, LM | s) for n, s in ENCODERS.items()},
-    "funnel": Architecture("funnel", "encoder", "AutoModel", text, TEXT, FUNNEL),
-    "layoutlm": Architecture("layoutlm", "encoder", "AutoModel", boxes, TEXT | {"bbox": BT}, LM),
-    "lilt": Architecture("lilt", "encoder", "AutoModel", boxes, TEXT | {"bbox": BT}, LM | {"hidden_size": 48, "channel_shrink_ratio": 4}),
-    **{n: Architecture(n, "decoder", "AutoModelForCausalLM", text, TEXT, LM | s) for n, s in DECODERS.items()},
-    **{n: Architecture(n, "experts", "AutoModelForCausalLM", text, TEXT, EXPERTS | s) for n, s in MIXTURES.items()},
-    **{
-        f"{n} cached": Architecture(
-            n, "cache", "AutoModelForCausalLM", continued, CACHE, LM | DECODERS[n] if n in DECODERS else EXPERTS | MIXTURES[n]
-        )
-        for n in CACHED
-    },
-    **{n: Architecture(n, "pair", "AutoModelForSeq2SeqLM", pair, PAIR, s) for n, s in PAIRS.items()},
-    "whisper": Architecture(
-        "whisper", "pair", "AutoModelForSpeechSeq2Seq", spectrum,
-        {"input_features": B, "decoder_input_ids": {0: "batch", 1: "target"}}, SPECTRUM,
-    ),
-    **{n: Architecture(n, "vision", "AutoModel", image, {"pixel_values": B}, s) for n, s in VISION.items()},
-    "clip": Architecture("clip", "towers", "AutoModel", text_and_image, {"input_ids": {0: "text", 1: "time"}, "attention_mask": {0: "text", 1: "time"}, "pixel_values": {0: "images"}}, TOWER),
-    "clip_text_model": Architecture("clip_text_model", "encoder", "AutoModel", text, TEXT, LM),
-    "siglip": Architecture("siglip", "towers", "AutoModel", text_and_image, {"input_ids": {0: "text", 1: "time"}, "attention_mask": {0: "text", 1: "time"}, "pixel_values": {0: "images"}}, TOWER),
-    **{
-        n: Architecture(n, "speech", "AutoModel", wave, {"input_values": {0: "batch", 1: "samples"}}, SPEECH | s)
-        for n, s in SPEECHES.items()
-    },
-}  # fmt: skip
+
+def _zoo() -> Iterator[tuple[str, Architecture]]:
+    lm, seq2seq = "AutoModelForCausalLM", "AutoModelForSeq2SeqLM"
+    for name, own in ENCODERS.items():
+        yield name, Architecture(name, "encoder", "AutoModel", text, TEXT, LM | own)
+    yield "clip_text_model", Architecture("clip_text_model", "encoder", "AutoModel", text, TEXT, LM)
+    yield "funnel", Architecture("funnel", "encoder", "AutoModel", text, TEXT, FUNNEL)
+    for name, own in PAGES.items():
+        yield name, Architecture(name, "encoder", "AutoModel", boxes, TEXT | {"bbox": BT}, LM | own)
+    for name, own in DECODERS.items():
+        yield name, Architecture(name, "decoder", lm, text, TEXT, LM | own)
+    for name, own in MIXTURES.items():
+        yield name, Architecture(name, "experts", lm, text, TEXT, EXPERTS | own)
+    for name in CACHED:
+        settings = LM | DECODERS[name] if name in DECODERS else EXPERTS | MIXTURES[name]
+        yield f"{name} cached", Architecture(name, "cache", lm, continued, CACHE, settings)
+    for name, own in PAIRS.items():
+        yield name, Architecture(name, "pair", seq2seq, pair, PAIR, own)
+    yield "whisper", Architecture("whisper", "pair", "AutoModelForSpeechSeq2Seq", spectrum, SPECTRUM, SPEECH_TO_TEXT)
+    for name, own in VISION.items():
+        yield name, Architecture(name, "vision", "AutoModel", image, {"pixel_values": B}, own)
+    for name in ("clip", "siglip"):
+        yield name, Architecture(name, "towers", "AutoModel", text_and_image, TOWERS, TOWER)
+    for name, own in SPEECHES.items():
+        yield name, Architecture(name, "speech", "AutoModel", wave, WAVE, SPEECH | own)
+
+
+ZOO = dict(_zoo())
