@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interchange.dims import Spec
-from interchange.errors import UsageError
-from interchange.frontends import Captured, capture
+from interchange.errors import UsageError, VerifyError
+from interchange.frontends import Arrays, Captured, capture
 from interchange.graph.notes import read_note
 
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ def _parity(
 ) -> ParityReport:
     from interchange.parity import parity
 
+    if captured.random:
+        raise VerifyError(
+            "IX703",
+            "a model that draws random numbers cannot be compared with its source",
+            where=captured.random[0].rpartition(" at ")[2],
+            found="; ".join(dict.fromkeys(captured.random)),
+            expected="results that follow from the inputs",
+            fix="call model.eval() before the export, or export it unproven with verify=False",
+        )
     report = parity(
         model,
         captured.reference,
@@ -172,8 +182,22 @@ def _parity(
         tolerance=tolerance,
         runtime=_runtime_name(),
     )
-    report.raise_if_different()
+    report.raise_if_different(partial(_first_difference, captured))
     return report
+
+
+def _first_difference(captured: Captured, arrays: Arrays) -> str | None:
+    """The operation of the source at which a model that failed the proof first differs."""
+    from interchange import runtime
+    from interchange.graph import files
+    from interchange.parity.bisect import first_difference
+
+    if captured.steps is None:
+        return None
+    ir, steps = captured.steps(arrays)
+    ir.ir_version = captured.model.ir_version
+    model = runtime.load(files.serialize(ir), check=False, optimize=False)
+    return first_difference(model, arrays, steps)
 
 
 def _runtime_name() -> str:

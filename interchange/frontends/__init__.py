@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,17 @@ from interchange.graph.core import ModelIR, Value
 Arrays = dict[str, Array]
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of a source model that was run: its result, and the value of the graph that stands for it."""
+
+    value: str
+    op: str
+    module: str
+    line: str | None
+    array: Array
+
+
 @dataclass(slots=True)
 class Captured:
     """A model as a graph, and what is needed to prove it.
@@ -23,6 +35,7 @@ class Captured:
     reference: runs the source model on named arrays and returns the named outputs, state updates included, leaving the
     source as it was. guards, dims: under which sizes the graph is right. state: initializer -> output of each update.
     random: operators that draw random numbers, each with its line: such a model cannot be compared.
+    steps: runs the source on arrays step by step; a graph with every step's result as an output, and the results.
     keep: the parameters, which stay under their names. modules: path -> module of the source.
     """
 
@@ -38,6 +51,7 @@ class Captured:
     signature: Any = None
     source: dict[str, Any] = field(default_factory=dict)
     random: list[str] = field(default_factory=list)
+    steps: Callable[[Arrays], tuple[ModelIR, Iterable[Step]]] | None = None
 
 
 def capture(
@@ -47,7 +61,7 @@ def capture(
     if _is_torch(model, inputs):
         from interchange.frontends.torch import capture_torch
 
-        _refuse_options(options, ())
+        _refuse_options(options, ("weights",))
         return capture_torch(model, inputs, dynamic=dynamic, opset=opset, output_names=output_names, **options)
     library = type(model).__module__.partition(".")[0]
     if library in ("keras", "tensorflow", "jax", "flax", "sklearn"):
@@ -73,10 +87,12 @@ def capture(
 
 
 def _is_torch(model: Any, inputs: Any) -> bool:
-    """Whether it is a module of PyTorch, a captured program, or a function that is given tensors of PyTorch.
+    """Whether it is a module of PyTorch, a captured program or its file, or a function that is given torch tensors.
 
-    Where torch was not imported there can be none.
+    Where torch was not imported there can be none but a file.
     """
+    if isinstance(model, (str, os.PathLike)) and os.fspath(model).endswith(".pt2"):
+        return True
     torch = sys.modules.get("torch")
     if torch is None:
         return False

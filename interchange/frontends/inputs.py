@@ -169,7 +169,7 @@ def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dic
                 "IX208",
                 f"a dynamic dimension of {name} is not a name",
                 found=repr(dim),
-                expected='a name such as "batch", Dim("batch", min=..., max=...), or an expression such as "past + time"',
+                expected='a name such as "batch", an expression ("past + time"), or Dim("batch", min=..., max=...)',
                 fix="leave out axes that are static",
             )
         shape[axis] = dim

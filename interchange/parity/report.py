@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,12 +23,28 @@ class Runnable(Protocol):
     def run(self, inputs: Mapping[str, Any], /) -> Mapping[str, Array]: ...
 
 
+class Stepped(Protocol):
+    """One operation of a source that was run: `interchange.frontends.Step`."""
+
+    @property
+    def value(self) -> str: ...
+    @property
+    def op(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def line(self) -> str | None: ...
+    @property
+    def array(self) -> Array: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One comparison: at these sizes, each output's difference."""
+    """One comparison: at these sizes, each output's difference. inputs: the arrays of one that failed."""
 
     sizes: Sizes
     differences: list[Difference]
+    inputs: Arrays | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -49,7 +65,7 @@ class ParityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what is written into the model's metadata."""
-        return {"ok": self.ok, "runtime": self.runtime, "trials": [asdict(t) for t in self.trials]}
+        return {"ok": self.ok, "runtime": self.runtime, "trials": [_plain(t) for t in self.trials]}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> ParityReport:
@@ -69,18 +85,32 @@ class ParityReport:
                 lines.append(f"{'ok ' if d.problem is None else 'BAD'} {d.output} at {at}: {verdict}")
         return "\n".join(lines)
 
-    def raise_if_different(self) -> None:
-        """Raise VerifyError IX701 naming each output and size that differ."""
+    def raise_if_different(self, first: Callable[[Arrays], str | None] | None = None) -> None:
+        """Raise VerifyError IX701 naming each output and size that differ.
+
+        first: finds, for the inputs of a trial, the operation where model and source part.
+        """
         if not self.ok:
             bad = [line for line in self.text().splitlines() if line.startswith("BAD")]
             raise VerifyError(
                 "IX701",
                 "the exported model and its source disagree",
-                where=self.runtime,
+                where=_parting(self.trials, first) or self.runtime,
                 found="; ".join(line[4:] for line in bad),
                 expected="equal outputs within the tolerance of their dtype",
                 fix="look for randomness, state or code that depends on data; widen `tolerance` only for a known cause",
             )
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    return {"sizes": trial.sizes, "differences": [asdict(d) for d in trial.differences]}
+
+
+def _parting(trials: Sequence[Trial], first: Callable[[Arrays], str | None] | None) -> str | None:
+    """Where the first trial that failed parts; None where that cannot be found out."""
+    inputs = next((t.inputs for t in trials if t.inputs is not None), None)
+    place = first(inputs) if first is not None and inputs is not None else None
+    return f"first at {place}" if place else None
 
 
 def parity(
@@ -120,7 +150,8 @@ def parity(
     plans += [(s, None) for s in sample_sizes(dims, guards, sizes) if dims or not plans]
     for at, arrays in plans:
         fed = arrays or {n: random_array(s, at, rng, (example or {}).get(n)) for n, s in inputs.items()}
-        trials.append(Trial(at, _compare(model, reference, fed, at, tolerance)))
+        trial = Trial(at, _compare(model, reference, fed, at, tolerance))
+        trials.append(trial if trial.ok else replace(trial, inputs=fed))
     if not trials:
         raise VerifyError(
             "IX702",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,13 @@ from interchange.frontends.inputs import Dynamic
 from interchange.frontends.outputs import finish, name_outputs, state_outputs
 from interchange.frontends.torch import aten  # noqa: F401  the lowerings register themselves
 from interchange.frontends.torch.aliases import needs_functionalisation
+from interchange.frontends.torch.files import load_program, load_weights
 from interchange.frontends.torch.inputs import Inputs, call_inputs, program_inputs
 from interchange.frontends.torch.interpreter import Interpreter
 from interchange.frontends.torch.program import Call, capture_program, functional, user_placeholders
 from interchange.frontends.torch.reference import Source, path_name, structure
 from interchange.frontends.torch.sizes import Sizes, equality_place, guards_of, shape_environment, written_guards
+from interchange.frontends.torch.steps import steps_of
 from interchange.frontends.torch.unsupported import refusal
 from interchange.frontends.torch.weights import storage_key, to_numpy, to_torch, variable
 from interchange.ops.shape_tools import shape_tensor
@@ -150,11 +154,18 @@ def capture_torch(
     dynamic: Dynamic = None,
     opset: int,
     output_names: Sequence[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> Captured:
-    """Capture a `torch.nn.Module`, or a function of torch tensors, at this opset; see `interchange.export`.
+    """Capture a `torch.nn.Module`, a function of torch tensors, an ExportedProgram or its ``.pt2`` file at this opset.
+
+    weights: a ``.safetensors`` file or a checkpoint to put into the module first. The rest: see `interchange.export`.
 
     Raises ConvertError IX921 with every operator that cannot be lowered, IX922 to IX928.
     """
+    if isinstance(model, (str, os.PathLike)):
+        model = load_program(model)
+    if weights is not None:
+        load_weights(model, weights)
     if isinstance(model, torch.export.ExportedProgram):
         program = model
         called = program_inputs(program, inputs, dynamic)
@@ -168,7 +179,11 @@ def capture_torch(
     guards = guards_of(environment, sizes) or written_guards(program, specs)
     if needs_functionalisation(program.graph):
         program = functional(program)
-    lowered = lower_program(program, called.order(), specs, sizes, opset, output_names, type(model).__name__)
+
+    def lower() -> Lowered:
+        return lower_program(program, called.order(), specs, sizes.copy(), opset, output_names, type(model).__name__)
+
+    lowered = lower()
     source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
     ir = lowered.trace.model()
     ir.graph.name = getattr(model, "__name__", type(model).__name__)
@@ -189,6 +204,7 @@ def capture_torch(
         },
         source={"frontend": "torch", "model": ir.graph.name, "mode": _mode(model), "torch": torch.__version__},
         random=lowered.random,
+        steps=partial(steps_of, program, called.order(), lower),
     )
 
 

@@ -118,7 +118,7 @@ class Interpreter:
         try:
             return self._call(node, meta, value, owner)
         except InterchangeError as error:
-            self.problems.append(problem(node, error))
+            self.problems.append(problem(node, error, self.sizes))
         return self._stand_in(meta)
 
     def _call(self, node: Any, meta: Any, value: Callable[[Any], Any], owner: Any) -> Any:
@@ -132,7 +132,7 @@ class Interpreter:
         entry = self._lowering(target)
         if entry is None:
             return self._decomposed(node, args, kwargs)
-        if entry.random:
+        if entry.random is True or (entry.random and entry.random(*args, **kwargs)):
             self.random.append(f"{target} at {line_of(node)}")
         if entry.takes_out:
             kwargs["out"] = self._outs(meta)
@@ -285,14 +285,16 @@ class Interpreter:
         """Interpret PyTorch's own decomposition of one node."""
         inner = self._decomposition(node)
         if inner is None:
-            self.problems.append(problem(node, None))
+            self.problems.append(problem(node, None, self.sizes))
             return self._stand_in(node.meta.get("val"))
         before = len(self.problems)
         result, mutated = self._within(inner, tree_flatten((args, kwargs))[0])
         if len(self.problems) > before:  # the user's code has the whole op, not its pieces
-            pieces = ", ".join(sorted({p.op for p in self.problems[before:]}))
+            pieces = sorted({p.op for p in self.problems[before:]})
             del self.problems[before:]
-            self.problems.append(problem(node, _in_pieces(str(node.target), pieces)))
+            unknown = all(p.startswith("prims.") for p in pieces)  # then there is nothing below that a user could lower
+            why = None if unknown else _in_pieces(str(node.target), ", ".join(pieces))
+            self.problems.append(problem(node, why, self.sizes))
             return self._stand_in(node.meta.get("val"))
         assert not mutated
         return self._settled(result, node.meta.get("val"), str(node.target))

@@ -77,6 +77,12 @@ class Sizes:
         self._known: dict[Any, DimLike] = {}  # expression -> size
         self._reals: dict[Any, Tensor] = {}
 
+    def copy(self) -> Sizes:
+        """The same sizes, for another trace."""
+        other = Sizes()
+        other._known = dict(self._known)
+        return other
+
     def define(self, symbol: Any, size: DimLike) -> None:
         """From here on `symbol` is `size`."""
         self._known[symbol] = size

@@ -46,20 +46,23 @@ class Real:
 
 @dataclass(frozen=True, slots=True)
 class Lowering:
-    """An entry of the table. takes_out: whether the function asks for `out`; random: its results are not repeatable."""
+    """An entry of the table. takes_out: whether the function asks for `out`; random: its results are not repeatable,
+    or the function that tells so from a call's arguments.
+    """
 
     handler: Handler
     takes_out: bool
-    random: bool
+    random: bool | Callable[..., bool]
 
 
 TABLE: dict[str, Lowering] = {}
 
 
-def lower(*names: str, random: bool = False) -> Callable[[Handler], Handler]:
+def lower(*names: str, random: bool | Callable[..., bool] = False) -> Callable[[Handler], Handler]:
     """Register the lowering of ATen (or custom) operators: ``@lower("aten.gelu")``, ``@lower("mylib.swiglu")``.
 
-    random: the result is drawn at random, so that no run can be compared with another.
+    random: the result is drawn at random, so that no run can be compared with another; where that depends on the
+    call (dropout in eval mode draws nothing), a function of its arguments.
     """
 
     def register(handler: Handler) -> Handler:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from interchange.dtypes import name_of
 from interchange.errors import ConvertError, InterchangeError
+from interchange.frontends.torch.sizes import Sizes
 from interchange.frontends.torch.weights import dtype_of
 
 _FRAME = re.compile(r'File "(.*?)", line (\d+), in (\S+)')
@@ -41,17 +44,25 @@ def module_of(node: Any) -> str:
     return "" if path.startswith("_empty_nn_module_stack") else str(path)
 
 
-def described(value: Any) -> str:
+def described(value: Any, sizes: Sizes) -> str:
     """An argument as a person reads it: ``float32[batch, 3]``, ``2``, ``[1, 1]``."""
     value = getattr(value, "meta", {}).get("val", value)
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(described, value))}]"
+        return f"[{', '.join(described(v, sizes) for v in value)}]"
     if hasattr(value, "shape"):
+        dims = ", ".join(_size(d, sizes) for d in value.shape)
         try:
-            return f"{name_of(dtype_of(value.dtype))}[{', '.join(map(str, value.shape))}]"
+            return f"{name_of(dtype_of(value.dtype))}[{dims}]"
         except InterchangeError:
-            return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
-    return str(value)
+            return f"{value.dtype}[{dims}]"
+    return _size(value, sizes)
+
+
+def _size(value: Any, sizes: Sizes) -> str:
+    try:
+        return str(sizes.size(value)) if isinstance(value, torch.SymInt) else str(value)
+    except InterchangeError:
+        return str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +76,10 @@ class Unsupported:
     why: InterchangeError | None
 
 
-def problem(node: Any, why: InterchangeError | None) -> Unsupported:
+def problem(node: Any, why: InterchangeError | None, sizes: Sizes) -> Unsupported:
     """What is known of a node that cannot be lowered."""
-    arguments = ", ".join([*map(described, node.args), *(f"{k}={described(v)}" for k, v in node.kwargs.items())])
+    named = (f"{k}={described(v, sizes)}" for k, v in node.kwargs.items())
+    arguments = ", ".join([*(described(a, sizes) for a in node.args), *named])
     return Unsupported(str(node.target), module_of(node), line_of(node), arguments, why)
 
 
