@@ -1,1 +1,336 @@
-"""Pooling: max, average, adaptive, of 1 to 3 axes, as PyTorch rounds and divides."""
+"""Pooling over windows, and to a given size.
+
+ONNX Runtime's MaxPool passes over NaN, so that where NaN lies is pooled beside the values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from interchange import ops
+from interchange.dims import DimLike, Shape, product, same_shape
+from interchange.dtypes import is_float
+from interchange.eager.composed import astype
+from interchange.eager.tensor import Tensor, wrap
+from interchange.errors import ConvertError
+from interchange.frontends.torch.aten.conv import each, over_batch
+from interchange.frontends.torch.aten.windows import (
+    Window,
+    first_and_last,
+    gathered,
+    gathered_positions,
+    inside,
+    many,
+    parts,
+    positions,
+)
+from interchange.frontends.torch.table import Out, lower
+from interchange.ops.pad import pad_spatial
+from interchange.ops.shape import reshape
+from interchange.ops.shape_tools import ones, shape_tensor, zeros
+
+
+def _over(function: Callable[[Tensor], Any], x: Tensor, spatial: int) -> Any:
+    """A function of [N, C, d...] with one result or several, on x, which may be without the axis N."""
+    if len(x.shape) == spatial + 2:
+        return function(x)
+    result = function(ops.Unsqueeze(x, [0]))
+    return tuple(ops.Squeeze(r, [0]) for r in result) if isinstance(result, tuple) else ops.Squeeze(result, [0])
+
+
+def _window(rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Window:
+    """Arguments as lists, one number an axis; the kernel is its own default stride."""
+    k = each(kernel, rank)
+    return Window(k, each(stride, rank) if stride else k, each(padding, rank), each(dilation, rank), ceil)
+
+
+def _attributes(w: Window, padded: bool) -> dict[str, Any]:
+    """The attributes of a pooling operator. padded: the padding is part of the image already."""
+    given: dict[str, Any] = {"kernel_shape": w.kernel, "strides": w.strides}
+    if not padded and any(w.padding):
+        given["pads"] = w.padding * 2
+    if any(d != 1 for d in w.dilations):
+        given["dilations"] = w.dilations
+    if w.ceil:
+        given["ceil_mode"] = 1
+    return given
+
+
+def _first(y: Tensor, maps: Sequence[DimLike], w: Window) -> Tensor:
+    """Without a last window that begins in the padding: with ceil_mode PyTorch leaves that out."""
+    if not w.ceil or same_shape(y.shape[2:], maps):
+        return y
+    axes = list(range(2, len(y.shape)))
+    return ops.Slice(y, [0] * len(axes), shape_tensor(tuple(maps)), axes)
+
+
+# -- maximum -----------------------------------------------------------------------------------------------------------
+def _max_pool(x: Tensor, w: Window, maps: Sequence[DimLike]) -> Tensor:
+    """The maximum of each window of x [N, C, d...], NaN where there is one."""
+    if not is_float(x.dtype):
+        return ops.ReduceMax(w.taps(x, maps, int(np.iinfo(x.dtype).min)), [2], keepdims=0)
+    wide = all(p < k for p, k in zip(w.padding, w.kernel, strict=True))
+    padded = x if wide else pad_spatial(x, w.padding, w.padding, -math.inf)
+    how = _attributes(w, not wide)
+    y = ops.MaxPool(padded, **how)
+    nan = ops.MaxPool(astype(ops.IsNaN(padded), np.float32), **how)
+    y = ops.Where(ops.Greater(nan, 0.0), wrap(np.array(np.nan, x.dtype)), y)
+    return _first(y, maps, w)
+
+
+def _flat(x: Tensor, w: Window, out: Shape) -> tuple[Tensor, Window, Sequence[DimLike]]:
+    """One spatial axis as two, for which ONNX Runtime has the faster kernel."""
+    flat = Window([1, *w.kernel], [1, *w.strides], [0, *w.padding], [1, *w.dilations], w.ceil)
+    return ops.Unsqueeze(x, [2]), flat, (1, out[-1])
+
+
+def _pooled(
+    x: Tensor, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, out: Shape
+) -> Tensor:
+    w = _window(rank, kernel, stride, padding, dilation, ceil)
+    if rank > 1:
+        return over_batch(lambda images: _max_pool(images, w, out[-rank:]), x, rank)
+    return over_batch(lambda lines: ops.Squeeze(_max_pool(*_flat(lines, w, out)), [2]), x, 1)
+
+
+@lower("aten.max_pool1d")
+def max_pool1d(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    *,
+    out: Out,
+) -> Tensor:
+    """The maximum of each window of [N, C, L] or [C, L]."""
+    return _pooled(x, 1, kernel, stride, padding, dilation, ceil_mode, out.shape)
+
+
+@lower("aten.max_pool2d")
+def max_pool2d(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    *,
+    out: Out,
+) -> Tensor:
+    """The maximum of each window of [N, C, H, W] or [C, H, W]."""
+    return _pooled(x, 2, kernel, stride, padding, dilation, ceil_mode, out.shape)
+
+
+@lower("aten.max_pool3d")
+def max_pool3d(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    *,
+    out: Out,
+) -> Tensor:
+    """The maximum of each window of [N, C, D, H, W] or [C, D, H, W]."""
+    return _pooled(x, 3, kernel, stride, padding, dilation, ceil_mode, out.shape)
+
+
+@lower("aten.max_pool1d_with_indices", "aten.max_pool2d_with_indices", "aten.max_pool3d_with_indices")
+def max_pool_with_indices(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    *,
+    out: list[Out],
+) -> tuple[Tensor, Tensor]:
+    """The maximum of each window, and where it is in the flattened image of its channel."""
+    shape = out[0].shape
+    rank = len(each(kernel, 1)) if isinstance(kernel, (list, tuple)) and len(kernel) > 1 else len(shape) - 2
+    w = _window(rank, kernel, stride, padding, dilation, ceil_mode)
+    maps = shape[-rank:]
+
+    def both(images: Tensor) -> tuple[Tensor, Tensor]:
+        at = ops.Unsqueeze(positions(images.shape[2:]), [0, 1])
+        low = -math.inf if is_float(x.dtype) else int(np.iinfo(x.dtype).min)
+        places = w.taps(at, maps, -1)
+        values = w.taps(images, maps, low)
+        outside = ops.Less(places, wrap(np.array(0)))
+        far = ops.Where(outside, wrap(np.array(np.iinfo(np.int64).max)), places)
+        return first_and_last(values, far, [2])
+
+    return _over(both, x, rank)  # type: ignore[no-any-return]
+
+
+@lower("aten.max_unpool2d", "aten.max_unpool3d")
+def max_unpool(x: Tensor, indices: Tensor, output_size: Sequence[DimLike], *_: Any, out: Out) -> Tensor:
+    """Zeros, but for the elements of x at their places in the flattened image."""
+    rank = len(output_size)
+    lead = out.shape[:-rank]
+    flat = (*lead, product(x.shape[-rank:]))
+    blank = zeros((*lead, product(output_size)), x.dtype)
+    filled = ops.ScatterElements(blank, reshape(indices, flat), reshape(x, flat), axis=len(lead))
+    return reshape(filled, out.shape)
+
+
+# -- mean --------------------------------------------------------------------------------------------------------------
+def _avg_pool(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool, divisor: int | None) -> Tensor:
+    """The sum of each window of x [N, C, d...] over a count.
+
+    That is `divisor`, or how many elements lie in the image, or (include) in the padded one; never beyond that.
+    """
+    area = math.prod(w.kernel)
+    if not is_float(x.dtype):
+        total = ops.ReduceSum(w.taps(x, maps, 0), [2], keepdims=0)
+        return ops.Div(total, wrap(np.array(divisor, x.dtype)) if divisor else _count(x, w, maps, include))
+    if divisor:
+        padded = pad_spatial(x, w.padding, w.behind(x.shape[2:], maps))
+        mean = ops.AveragePool(padded, kernel_shape=w.kernel, strides=w.strides)
+        return ops.Mul(mean, wrap(np.array(area / divisor, x.dtype)))
+    beyond = w.ceil and include and any(w.padding)
+    if beyond:  # what lies behind the padding does not count
+        x = pad_spatial(x, w.padding, w.padding)
+    counted = {"count_include_pad": 1} if include and not beyond and any(w.padding) else {}
+    return _first(ops.AveragePool(x, **_attributes(w, beyond), **counted), maps, w)
+
+
+def _count(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool) -> Tensor:
+    """How many elements the mean of each window of integers is over."""
+    if not include:
+        return ops.ReduceSum(w.taps(ones((1, 1, *x.shape[2:]), x.dtype), maps, 0), [2], keepdims=0)
+    grown = tuple(n + 2 * p for n, p in zip(x.shape[2:], w.padding, strict=True))
+    bare = Window(w.kernel, w.strides, [0] * len(grown), w.dilations, w.ceil)
+    return ops.ReduceSum(bare.taps(ones((1, 1, *grown), x.dtype), maps, 0), [2], keepdims=0)
+
+
+def _averaged(
+    x: Tensor,
+    rank: int,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil: bool,
+    include: bool,
+    out: Shape,
+    divisor: int | None = None,
+) -> Tensor:
+    w = _window(rank, kernel, stride, padding, 1, ceil)
+    return over_batch(lambda images: _avg_pool(images, w, out[-rank:], include, divisor), x, rank)
+
+
+@lower("aten.avg_pool1d")
+def avg_pool1d(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    out: Out,
+) -> Tensor:
+    """The mean of each window of [N, C, L] or [C, L]."""
+    return _averaged(x, 1, kernel, stride, padding, ceil_mode, count_include_pad, out.shape)
+
+
+@lower("aten.avg_pool2d")
+def avg_pool2d(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    out: Out,
+) -> Tensor:
+    """The mean of each window of [N, C, H, W] or [C, H, W]."""
+    return _averaged(x, 2, kernel, stride, padding, ceil_mode, count_include_pad, out.shape, divisor_override)
+
+
+@lower("aten.avg_pool3d")
+def avg_pool3d(
+    x: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    out: Out,
+) -> Tensor:
+    """The mean of each window of [N, C, D, H, W] or [C, D, H, W]."""
+    return _averaged(x, 3, kernel, stride, padding, ceil_mode, count_include_pad, out.shape, divisor_override)
+
+
+# -- to a given size ---------------------------------------------------------------------------------------------------
+def _divided(image: Sequence[DimLike], sizes: Sequence[DimLike]) -> list[int] | None:
+    """The kernel, where all windows are of one static size; [] for one window over all."""
+    if all(isinstance(s, int) and s == 1 for s in sizes):
+        return []
+    pairs = list(zip(image, sizes, strict=True))
+    if all(isinstance(n, int) and isinstance(s, int) and s and n and n % s == 0 for n, s in pairs):
+        return [n // s for n, s in pairs]  # type: ignore[misc]
+    return None
+
+
+@lower(
+    "aten.adaptive_avg_pool1d",
+    "aten.adaptive_avg_pool2d",
+    "aten.adaptive_avg_pool3d",
+    "aten._adaptive_avg_pool2d",
+    "aten._adaptive_avg_pool3d",
+)
+def adaptive_avg_pool(x: Tensor, output_size: Sequence[DimLike]) -> Tensor:
+    """The means of windows that cover the image, right for every size."""
+    return over_batch(lambda images: _adaptive_mean(images, output_size), x, len(output_size))
+
+
+def _adaptive_mean(x: Tensor, sizes: Sequence[DimLike]) -> Tensor:
+    rank, image = len(sizes), x.shape[2:]
+    kernel = _divided(image, sizes) if is_float(x.dtype) else None
+    if kernel == []:
+        return ops.GlobalAveragePool(x)
+    if kernel:
+        return ops.AveragePool(x, kernel_shape=kernel, strides=kernel)
+    windows = [parts(n, s) for n, s in zip(image, sizes, strict=True)]
+    kept = ops.Where(inside(windows), gathered(x, windows), zeros((), x.dtype))
+    total = ops.ReduceSum(kept, [3 + 2 * i for i in range(rank)], keepdims=0)
+    return ops.Div(total, many(windows, x))
+
+
+@lower("aten.adaptive_max_pool1d", "aten.adaptive_max_pool2d", "aten.adaptive_max_pool3d")
+def adaptive_max_pool(x: Tensor, output_size: Sequence[DimLike]) -> tuple[Tensor, Tensor]:
+    """The maxima of windows that cover the image, and where they are in the flattened image."""
+    rank = len(output_size)
+
+    def both(images: Tensor) -> tuple[Tensor, Tensor]:
+        image = images.shape[2:]
+        windows = [parts(n, s) for n, s in zip(image, output_size, strict=True)]
+        at = gathered_positions(image, windows)
+        return first_and_last(gathered(images, windows), at, [3 + 2 * i for i in range(rank)])
+
+    return _over(both, x, rank)  # type: ignore[no-any-return]
+
+
+@lower("aten.fractional_max_pool2d", "aten.fractional_max_pool3d")
+def fractional_max_pool(*_: Any, **__: Any) -> Tensor:
+    """Refused: its windows are drawn at random."""
+    raise ConvertError(
+        "IX928",
+        "fractional max pooling draws its windows at random",
+        found="fractional_max_pool",
+        expected="windows that are the same at every run",
+        fix="use max_pool or adaptive_max_pool",
+    )
