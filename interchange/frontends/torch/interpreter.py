@@ -131,7 +131,7 @@ class Interpreter:
         }
         entry = self._lowering(target)
         if entry is None:
-            return self._decomposed(node, args, kwargs)
+            return self._decomposed(node, value)
         if entry.random is True or (entry.random and entry.random(*args, **kwargs)):
             self.random.append(f"{target} at {line_of(node)}")
         if entry.takes_out:
@@ -281,14 +281,15 @@ class Interpreter:
             fix="choose between results with torch.where, or unroll the loop",
         )
 
-    def _decomposed(self, node: Any, args: Any, kwargs: Any) -> Any:
+    def _decomposed(self, node: Any, value: Callable[[Any], Any]) -> Any:
         """Interpret PyTorch's own decomposition of one node."""
         inner = self._decomposition(node)
         if inner is None:
             self.problems.append(problem(node, None, self.sizes))
             return self._stand_in(node.meta.get("val"))
         before = len(self.problems)
-        result, mutated = self._within(inner, tree_flatten((args, kwargs))[0])
+        leaves = tree_flatten(_plain(torch.fx.node.map_arg((node.args, node.kwargs), value)))[0]
+        result, mutated = self._within(inner, [self._argument(x) for x in leaves])
         if len(self.problems) > before:  # the user's code has the whole op, not its pieces
             pieces = sorted({p.op for p in self.problems[before:]})
             del self.problems[before:]
@@ -307,8 +308,7 @@ class Interpreter:
             function = target.decompose
         if function is None:
             return None
-        example = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
-        leaves, tree = tree_flatten(example)
+        leaves, tree = tree_flatten(_plain(torch.fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])))
 
         def call(*flat: Any) -> Any:
             args, kwargs = tree_unflatten(list(flat), tree)
@@ -316,9 +316,19 @@ class Interpreter:
 
         mode = detect_fake_mode(leaves)
         with mode or FakeTensorMode(allow_non_fake_inputs=True):
-            inner = make_fx(call)(*leaves)
+            try:
+                inner = make_fx(call)(*leaves)
+            except (NotImplementedError, RuntimeError):  # it returns NotImplemented, or needs to look at data
+                return None
         again = any(n.target is target for n in inner.graph.nodes)
         return None if again or needs_functionalisation(inner.graph) else inner
+
+
+def _plain(arguments: Any) -> Any:
+    """Arguments of a node with lists of Python: those of a graph refuse to be changed, which decompositions do."""
+    if isinstance(arguments, (list, tuple)):
+        return type(arguments)(map(_plain, arguments)) if type(arguments) is tuple else list(map(_plain, arguments))
+    return {k: _plain(v) for k, v in arguments.items()} if isinstance(arguments, dict) else arguments
 
 
 def _in_pieces(op: str, pieces: str) -> ConvertError:
