@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.export.graph_signature import InputKind, OutputKind
-from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Dim, DimLike, Guard, Spec, evaluate, same, symbols
 from interchange.dtypes import Array, is_float, is_integer
@@ -28,7 +28,7 @@ from interchange.frontends.torch.files import load_program, load_weights
 from interchange.frontends.torch.inputs import Inputs, call_inputs, program_inputs
 from interchange.frontends.torch.interpreter import Interpreter
 from interchange.frontends.torch.program import Call, capture_program, functional, user_placeholders
-from interchange.frontends.torch.reference import Source, path_name, structure
+from interchange.frontends.torch.reference import Source, path_name, paths_of, structure
 from interchange.frontends.torch.sizes import Sizes, equality_place, guards_of, shape_environment, written_guards
 from interchange.frontends.torch.steps import steps_of
 from interchange.frontends.torch.unsupported import refusal
@@ -166,7 +166,8 @@ def capture_torch(
         model = load_program(model)
     if weights is not None:
         load_weights(model, weights)
-    if isinstance(model, torch.export.ExportedProgram):
+    given = isinstance(model, torch.export.ExportedProgram)
+    if given:
         program = model
         called = program_inputs(program, inputs, dynamic)
         model = program.module()
@@ -176,7 +177,9 @@ def capture_torch(
     environment = shape_environment(n.meta.get("val") for n in user_placeholders(program))
     sizes = Sizes()
     specs = _agreed(program, called, sizes, environment)
-    guards = guards_of(environment, sizes) or written_guards(program, specs)
+    guards = guards_of(environment, sizes)
+    if given and not guards:  # a program from a file has its guards as texts
+        guards = written_guards(program, specs)
     if needs_functionalisation(program.graph):
         program = functional(program)
 
@@ -187,11 +190,11 @@ def capture_torch(
     source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
     ir = lowered.trace.model()
     ir.graph.name = getattr(model, "__name__", type(model).__name__)
-    given = {n: v for n, v in called.given.items() if n in specs and not isinstance(v, (str, Spec))}
+    example = {n: v for n, v in called.given.items() if n in specs and not isinstance(v, (str, Spec))}
     return Captured(
         model=ir,
         inputs=specs,
-        example={n: to_numpy(v) if isinstance(v, torch.Tensor) else to_array(v) for n, v in given.items()},
+        example={n: to_numpy(v) if isinstance(v, torch.Tensor) else to_array(v) for n, v in example.items()},
         reference=source.run,
         guards=guards,
         dims={n: b for s in specs.values() for n, b in symbols(s.shape).items()},
@@ -315,11 +318,13 @@ def lower_program(
                 new[owners[spec.target]] = value
             else:
                 new["state", spec.target] = value
-        count = program.call_spec.out_spec.num_leaves
-        paths, _ = tree_flatten_with_path(tree_unflatten(list(range(count)), program.call_spec.out_spec))
-        named = [([part for part in path_name(p).split(".") if part], results[i]) for p, i in paths]
+        leaves = zip(signature.output_specs, next(iter(reversed(program.graph.nodes))).args[0], strict=True)
+        paths = paths_of(program.call_spec.out_spec, [x for s, x in leaves if s.kind == OutputKind.USER_OUTPUT])
+        named = [([part for part in path_name(p).split(".") if part], v) for p, v in zip(paths, results, strict=True)]
         tensors = [(tuple(p), _result(v)) for p, v in named if v is not None]
         outputs = name_outputs(tensors, output_names, model)
+        if output_names is None:  # a cache that is given and returned: its next value
+            outputs = {f"{n}.next" if n in specs else n: v for n, v in outputs.items()}
         changed = {name: trace.unique(f"{name}.next") for (kind, name) in new if kind == "input"}
         finish(trace, {**outputs, **{changed[n]: v for (kind, n), v in new.items() if kind == "input"}})
         targets: dict[str, str] = {}

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import GetAttrKey, MappingKey, SequenceKey, tree_flatten
+from torch.utils._pytree import (
+    GetAttrKey,
+    MappingKey,
+    SequenceKey,
+    tree_flatten,
+    tree_flatten_with_path,
+    tree_unflatten,
+)
 
 from interchange.dtypes import Array
 from interchange.eager.pytree import Tree
@@ -30,6 +37,22 @@ def _key(key: Any) -> str:
         case GetAttrKey(name=name):
             return str(name)
     return str(key)
+
+
+def paths_of(spec: Any, leaves: Sequence[Any]) -> list[Sequence[Any]]:
+    """The path to each leaf of a nest, in PyTorch's order.
+
+    leaves: nodes of the graph, or constants. They are put into the nest as tensors without memory, since a container
+    of its own kind, such as a cache of keys and values, takes tensors only.
+    """
+    values = [x.meta.get("val") if isinstance(x, torch.fx.Node) else x for x in leaves]
+    filled = tree_unflatten([_without_memory(v) if isinstance(v, torch.Tensor) else v for v in values], spec)
+    return [path for path, _ in tree_flatten_with_path(filled)[0]]
+
+
+def _without_memory(value: Any) -> Any:
+    shape = [d if type(d) is int else d.node.hint or 1 for d in value.shape]
+    return torch.empty(shape, dtype=value.dtype, device="meta")
 
 
 def structure(leaves: Sequence[tuple[Sequence[str], Any, bool]]) -> Any:
