@@ -48,7 +48,7 @@ class Inputs:
 def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     """The inputs of a module or a function. Raises TraceError IX207, IX208."""
     called = model.forward if isinstance(model, torch.nn.Module) else model
-    signature = inspect.signature(called)
+    signature = _signature(called)
     arguments = bind_arguments(signature, inputs, getattr(model, "__name__", f"{type(model).__name__}.forward"))
     leaves, tree = tree_flatten_with_path(arguments)
     given = {path_name(path): leaf for path, leaf in leaves}
@@ -60,6 +60,13 @@ def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     by_argument = {argument: list(islice(names, len(tree_leaves(value)))) for argument, value in arguments.items()}
     specs, automatic = _specs(given, dynamic)
     return Inputs(given, nest, specs, tree_leaves(in_call_order(signature, by_argument)), automatic)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # a builtin: arguments by position
+        return inspect.Signature([inspect.Parameter("input", inspect.Parameter.VAR_POSITIONAL)])
 
 
 def program_inputs(program: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
