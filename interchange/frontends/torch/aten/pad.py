@@ -28,7 +28,7 @@ def padded(x: Tensor, amounts: Sequence[DimLike], mode: str, value: Operand | No
     pads = shape_tensor([*before, *after])
     if mode != "constant":
         return ops.Pad(wide, pads, mode=_MODES[mode])
-    return ops.Pad(wide, pads, tensor(value, x.dtype) if value is not None and value != 0 else None)
+    return ops.Pad(wide, pads, tensor(value, wide.dtype) if value is not None and value != 0 else None)
 
 
 @lower("aten.pad")

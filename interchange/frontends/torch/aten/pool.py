@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from interchange.dims import DimLike, Shape, product, same_shape
 from interchange.dtypes import is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
+from interchange.eager.traced import Traced
 from interchange.errors import ConvertError
 from interchange.frontends.torch.aten.conv import each, over_batch
 from interchange.frontends.torch.aten.windows import (
@@ -48,15 +50,22 @@ def _window(rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ce
     return Window(k, each(stride, rank) if stride else k, each(padding, rank), each(dilation, rank), ceil)
 
 
-def _attributes(w: Window, padded: bool) -> dict[str, Any]:
-    """The attributes of a pooling operator. padded: the padding is part of the image already."""
+def _attributes(w: Window, image: Sequence[DimLike], maps: Sequence[DimLike]) -> dict[str, Any]:
+    """The attributes of a pooling operator. ceil_mode where sizes are symbolic: else pads say what it means.
+
+    (ONNX's shape inference counts a window that begins behind the image; PyTorch and ONNX Runtime do not.)
+    """
     given: dict[str, Any] = {"kernel_shape": w.kernel, "strides": w.strides}
-    if not padded and any(w.padding):
-        given["pads"] = w.padding * 2
+    pads = w.padding * 2
+    behind = w.behind(image, maps)
+    if w.ceil and all(isinstance(b, int) for b in behind):
+        pads = [*w.padding, *behind]  # type: ignore[list-item]
+    elif w.ceil:
+        given["ceil_mode"] = 1
+    if any(pads):
+        given["pads"] = pads
     if any(d != 1 for d in w.dilations):
         given["dilations"] = w.dilations
-    if w.ceil:
-        given["ceil_mode"] = 1
     return given
 
 
@@ -73,13 +82,28 @@ def _max_pool(x: Tensor, w: Window, maps: Sequence[DimLike]) -> Tensor:
     """The maximum of each window of x [N, C, d...], NaN where there is one."""
     if not is_float(x.dtype):
         return ops.ReduceMax(w.taps(x, maps, int(np.iinfo(x.dtype).min)), [2], keepdims=0)
-    wide = all(p < k for p, k in zip(w.padding, w.kernel, strict=True))
-    padded = x if wide else pad_spatial(x, w.padding, w.padding, -math.inf)
-    how = _attributes(w, not wide)
-    y = ops.MaxPool(padded, **how)
-    nan = ops.MaxPool(astype(ops.IsNaN(padded), np.float32), **how)
-    y = ops.Where(ops.Greater(nan, 0.0), wrap(np.array(np.nan, x.dtype)), y)
-    return _first(y, maps, w)
+    padded = w
+    if any(p >= k for p, k in zip(w.padding, w.kernel, strict=True)):  # ONNX does not allow it of a dilated kernel
+        x, padded = pad_spatial(x, w.padding, w.padding, -math.inf), replace(w, padding=[0] * len(maps))
+    how = _attributes(padded, x.shape[2:], maps)
+    y = ops.MaxPool(x, **how)
+    lost = wrap(np.array(np.nan, x.dtype))
+    if _positive(x):  # a mean of such is NaN where, and only where, one of them is
+        return _first(ops.Where(ops.IsNaN(ops.AveragePool(x, **how)), lost, y), maps, w)
+    # ONNX Runtime's maximum of minus infinities, too, is another: 2 where NaN is, 1 where a number or infinity is
+    kinds = ops.Where(ops.IsNaN(x), 2.0, astype(ops.Greater(x, -math.inf), np.float32))
+    kind = ops.MaxPool(kinds, **how)
+    y = ops.Where(ops.Greater(kind, 1.0), lost, y)
+    return _first(ops.Where(ops.Less(kind, 1.0), wrap(np.array(-np.inf, x.dtype)), y), maps, w)
+
+
+_POSITIVE = frozenset(("Relu", "Sigmoid", "Softmax", "Softplus", "HardSigmoid"))
+
+
+def _positive(x: Tensor) -> bool:
+    """Whether x is what a Relu gives: nothing below 0."""
+    producer = x._symbolic.value.producer if isinstance(x, Traced) else None
+    return producer is not None and producer.op_type in _POSITIVE
 
 
 def _flat(x: Tensor, w: Window, out: Shape) -> tuple[Tensor, Window, Sequence[DimLike]]:
@@ -196,11 +220,10 @@ def _avg_pool(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool, divi
         padded = pad_spatial(x, w.padding, w.behind(x.shape[2:], maps))
         mean = ops.AveragePool(padded, kernel_shape=w.kernel, strides=w.strides)
         return ops.Mul(mean, wrap(np.array(area / divisor, x.dtype)))
-    beyond = w.ceil and include and any(w.padding)
-    if beyond:  # what lies behind the padding does not count
-        x = pad_spatial(x, w.padding, w.padding)
-    counted = {"count_include_pad": 1} if include and not beyond and any(w.padding) else {}
-    return _first(ops.AveragePool(x, **_attributes(w, beyond), **counted), maps, w)
+    padded, counted = w, {"count_include_pad": 1} if include and any(w.padding) else {}
+    if w.ceil and counted:  # what lies behind the padding does not count
+        x, padded, counted = pad_spatial(x, w.padding, w.padding), replace(w, padding=[0] * len(maps)), {}
+    return _first(ops.AveragePool(x, **_attributes(padded, x.shape[2:], maps), **counted), maps, w)
 
 
 def _count(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool) -> Tensor:
