@@ -394,7 +394,7 @@ SPEECHES: dict[str, Settings] = {
     "wavlm": {"max_bucket_distance": 80, "num_buckets": 32},
 }
 TOWER = {"text_config": LM, "vision_config": PATCHES, "projection_dim": 16}
-SPEECH_TO_TEXT = NARROW | {"num_mel_bins": 8, "max_source_positions": 30, "max_target_positions": 20}
+SPEECH_TO_TEXT = NARROW | {"num_mel_bins": 8, "max_source_positions": 30, "max_target_positions": 64}
 
 
 def _zoo() -> Iterator[tuple[str, Architecture]]:

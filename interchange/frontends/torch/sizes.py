@@ -185,6 +185,7 @@ def conditions(expr: Any, sizes: Sizes, example: Mapping[Any, Any]) -> list[Cond
         return min((conditions(part, sizes, example) for part in held), key=len)
     if not isinstance(expr, sympy.core.relational.Relational):
         raise _unknown(expr)
+    expr = _plainer(expr)
     left, right = sizes.read(expr.lhs), sizes.read(expr.rhs)
     gap = left - right
     if isinstance(expr, sympy.Eq):
@@ -201,6 +202,15 @@ def conditions(expr: Any, sizes: Sizes, example: Mapping[Any, Any]) -> list[Cond
     else:
         found = Condition(-gap - 1, ">=")
     return [] if found.holds() else [found]
+
+
+def _plainer(expr: Any) -> Any:
+    """``a == min(a, b)``, which a slice of a table makes, as ``a <= b``."""
+    pairs = [expr.args, expr.args[::-1]] if isinstance(expr, sympy.Eq) else []
+    for a, least in pairs:
+        if type(least).__name__ == "Min" and a in least.args:
+            return sympy.Le(a, least.func(*(b for b in least.args if b != a)))
+    return expr
 
 
 def guards_of(environment: Any, sizes: Sizes) -> list[Guard]:
