@@ -95,17 +95,22 @@ def _bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:
         if message.DESCRIPTOR.name == "TensorProto":  # its data is no text, and large
             texts = [("name", message.name), ("doc_string", message.doc_string)]
             texts += [(e.key, e.value) for e in message.external_data]
-        else:
-            texts = []
-            for field, value in message.ListFields():
-                if field.type == field.TYPE_MESSAGE:
-                    messages += [value] if hasattr(value, "ListFields") else value
-                elif field.type == field.TYPE_STRING:
-                    texts += [(field.name, text) for text in ([value] if isinstance(value, (str, bytes)) else value)]
-        for key, text in texts:
-            for part in (key, text):
-                if isinstance(part, bytes):
-                    return f"{message.DESCRIPTOR.name}.{key!s}", part
+            for key, text in texts:
+                for part in (key, text):
+                    if isinstance(part, bytes):
+                        return f"TensorProto.{key!s}", part
+            continue
+        for field, value in message.ListFields():
+            kind = field.type
+            if kind == field.TYPE_MESSAGE:
+                if hasattr(value, "ListFields"):
+                    messages.append(value)
+                else:
+                    messages.extend(value)
+            elif kind == field.TYPE_STRING and type(value) is not str:
+                for text in [value] if isinstance(value, bytes) else value:
+                    if isinstance(text, bytes):
+                        return f"{message.DESCRIPTOR.name}.{field.name}", text
     return None
 
 

@@ -319,7 +319,7 @@ class Draft:
 
 def _remove(target: Path, names: set[str]) -> None:
     """Remove data files which the model that is at `target` now does not need."""
-    needed = _data_files(target)
+    needed = _data_files(target) if names else None
     if needed is None:
         return
     for name in names - needed:

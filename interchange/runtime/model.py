@@ -140,8 +140,8 @@ def _session(
         raise load_error(error, ir, proto, where) from error
 
 
-def load_draft(ir: ModelIR, draft: files.Draft, data: bytes, *, light: bool) -> Model:
-    """A model that has been written and is not in its place yet, in the runtime. data: what `Draft.write` returned.
+def open_draft(ir: ModelIR, draft: files.Draft, data: bytes, *, light: bool) -> Any:
+    """ONNX Runtime's session of a model that is not in its place yet. data: what `Draft.write` returned.
 
     light: only to see that it loads. The runtime optimises nothing and makes no copies of the weights, which it
     otherwise does to be fast.  Raises LoadError IX620 to IX624.
@@ -150,7 +150,7 @@ def load_draft(ir: ModelIR, draft: files.Draft, data: bytes, *, light: bool) -> 
     if draft.folder is not None:
         options["session.model_external_initializers_file_folder_path"] = str(draft.folder)
     where = "the model" if draft.path is None else str(draft.path)
-    return Model(data, ir, _session(data, ir, draft.proto, where, False, None, not light, options))
+    return _session(data, ir, draft.proto, where, False, None, not light, options)
 
 
 def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
