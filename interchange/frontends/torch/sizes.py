@@ -126,11 +126,20 @@ class Sizes:
             if type(inner).__name__ in ("IntTrueDiv", "FloatTrueDiv"):  # sizes are not negative: both round down
                 a, b = (self.read(_plain(x)) for x in inner.args)
                 return a // b
-            raise _unknown(expr)
+            return self._scaled(inner)
         call = _CALLS.get(name)
         if call is None:
             raise _unknown(expr)
         return call(*map(self.read, expr.args))
+
+    def _scaled(self, expr: Any) -> DimLike:
+        """1.5 * size, rounded down: exact in floats as in integers, where the factor is a short binary fraction."""
+        if not isinstance(expr, sympy.Mul) or len(expr.args) != 2 or type(expr.args[1]).__name__ != "ToFloat":
+            raise _unknown(expr)
+        factor = Fraction(float(expr.args[0])) if expr.args[0].is_number else None
+        if factor is None or factor < 0 or factor.denominator > 1024:
+            raise _unknown(expr)
+        return self.read(expr.args[1].args[0]) * factor.numerator // factor.denominator
 
     # -- floats of sizes -----------------------------------------------------------------------------------------------
     def real(self, value: Any) -> float | Real:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from interchange import ops
+from interchange.dims import DimLike
 from interchange.eager.tensor import Tensor
+from interchange.frontends.torch.aten.windows import count
 from interchange.frontends.torch.table import lower
+from interchange.ops.pad import pad_spatial
+from interchange.ops.shape import reshape
+from interchange.ops.shape_tools import shape_tensor
 
 
 def over_batch(function: Callable[[Tensor], Tensor], x: Tensor, spatial: int) -> Tensor:
@@ -105,3 +112,40 @@ def convolution(
     if transposed:
         return conv_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation)
     return _conv(x, weight, bias, stride, padding, dilation, groups)
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+@lower("aten.im2col")
+def im2col(
+    x: Tensor, kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+) -> Tensor:
+    """The windows of x [N, C, H, W] or [C, H, W] as columns [N, C * kernel, windows]."""
+    return over_batch(lambda images: _columns(images, kernel, dilation, padding, stride), x, 2)
+
+
+def _columns(
+    x: Tensor, kernel: Sequence[int], dilation: Sequence[int], padding: Sequence[int], stride: Sequence[int]
+) -> Tensor:
+    n, c = x.shape[:2]
+    x = pad_spatial(x, padding, padding)
+    for i, (size, k, d, s) in enumerate(zip(x.shape[2:], kernel, dilation, stride, strict=True)):
+        windows = ops.Mul(count((size - (k - 1) * d - 1) // s + 1), s)
+        places = ops.Add(ops.Unsqueeze(windows, [0]), np.arange(k)[:, None] * d)  # [kernel, windows]
+        x = ops.Gather(x, places, axis=2 + 2 * i)
+    kh, h, kw, w = x.shape[2:]
+    return reshape(ops.Transpose(x, perm=(0, 1, 2, 4, 3, 5)), (n, c * kh * kw, h * w))
+
+
+@lower("aten.col2im")
+def col2im(
+    x: Tensor,
+    output_size: Sequence[DimLike],
+    kernel: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> Tensor:
+    """Columns [N, C * kernel, windows] added up at their places in images [N, C, H, W]."""
+    sizes, block = shape_tensor(tuple(output_size)), shape_tensor(tuple(kernel))
+    how: dict[str, Any] = {"dilations": dilation, "pads": [*padding, *padding], "strides": stride}
+    return over_batch(lambda columns: ops.Col2Im(columns, sizes, block, **how), x, 1)
