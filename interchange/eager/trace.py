@@ -219,6 +219,8 @@ class Trace:
     def _symbol(self, symbol: _Symbol) -> Tensor:
         from interchange.ops.shape import Shape as ShapeOf
 
+        if symbol.name in self._sizes:  # made from data
+            return self._sizes[symbol.name]
         if symbol.name not in self._sources:
             raise TraceError(
                 "IX205",

@@ -5,27 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from interchange import ops
-from interchange.dims import DimLike
-from interchange.dtypes import BY_NAME, DType
+from interchange.dims import DimLike, bounds, product
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
-from interchange.frontends.torch.aten.views import expanded
+from interchange.frontends.torch.aten.creation import filled
+from interchange.frontends.torch.aten.kernels import where
+from interchange.frontends.torch.aten.views import expanded, reshaped
 from interchange.frontends.torch.table import Operand, Out, lower, tensor
 from interchange.ops.shape_tools import shape_tensor
-
-# dtypes that a runtime has no kernel for -> one that holds their values exactly
-_CARRIER = {"bool": "uint8", "int8": "int32", "int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
-
-
-def carrier(dtype: DType) -> DType:
-    """A dtype that Where has a kernel for, and that holds the values (of uint64 the bits) of this one."""
-    return BY_NAME.get(_CARRIER.get(dtype.name, ""), dtype)
-
-
-def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """x where the condition holds, else y, of any dtype that both have."""
-    wide = carrier(x.dtype)
-    return astype(ops.Where(condition, astype(x, wide), astype(y, wide)), x.dtype)
 
 
 def mask_of(condition: Tensor) -> Tensor:
@@ -43,6 +30,18 @@ def masked_fill(x: Tensor, mask: Tensor, value: Operand) -> Tensor:
 def copy(x: Tensor, source: Tensor, non_blocking: bool = False, *, out: Out) -> Tensor:
     """The source in the shape and dtype of x."""
     return expanded(astype(source, x.dtype), out.shape)
+
+
+@lower("aten.masked_scatter")
+def masked_scatter(x: Tensor, mask: Tensor, source: Tensor, *, out: Out) -> Tensor:
+    """x with the elements of the source, in their order, where the mask holds."""
+    x = expanded(x, out.shape)
+    chosen = reshaped(expanded(mask_of(mask), x.shape), [product(x.shape)])
+    place = ops.Max(ops.CumSum(astype(chosen, np.int64), np.int64(0)) - 1, np.int64(0))
+    values = reshaped(astype(source, x.dtype), [product(source.shape)])
+    if bounds(values.shape[0])[0] < 1:  # there may be nothing to read at place 0
+        values = ops.Concat(values, filled((1,), 0, x.dtype), axis=0)
+    return where(reshaped(chosen, x.shape), reshaped(ops.Gather(values, place, axis=0), x.shape), x)
 
 
 # -- triangles --------------------------------------------------------------------------------------------------------
