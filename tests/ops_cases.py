@@ -490,6 +490,9 @@ def _layers() -> list[Case]:
         Case("DepthToSpace", ("float32[n, 8, 2, 3]",), {"blocksize": 2, "mode": "CRD"}),
         Case("SpaceToDepth", ("float32[n, 2, 4, 6]",), {"blocksize": 2}),
         Case("Dropout", ("float32[n, 3]",)),
+        # of (almost) no width: one number, and so the same in the runtime
+        Case("RandomUniformLike", ("float32[n, 3]",), {"low": 2.0, "high": 2.0}),
+        Case("RandomNormalLike", ("float32[n, 3]",), {"mean": -1.5, "scale": 1e-30}),
         Case("Dropout", ("float32[n, 3]", constant(0.0), constant(True, "bool")), {"outputs": 2}, by=(0,)),
     ]
 

@@ -50,6 +50,8 @@ NO_GRADIENT = {
     "Size",
     "ArgMax",
     "ArgMin",
+    "RandomUniformLike",
+    "RandomNormalLike",
 }
 
 

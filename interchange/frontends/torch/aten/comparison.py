@@ -11,9 +11,9 @@ from interchange.dtypes import DType, bool_, float32, is_float
 from interchange.eager.array_api import elementwise as api
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
+from interchange.frontends.torch.aten.creation import filled
 from interchange.frontends.torch.aten.kernels import ALL, BOUNDS, is_bool, kernel_dtype, number, where, widened
 from interchange.frontends.torch.table import Operand, Out, lower, promote
-from interchange.ops.shape_tools import full
 
 
 # -- comparisons ------------------------------------------------------------------------------------------------------
@@ -87,37 +87,37 @@ def logical_not(x: Tensor) -> Tensor:
 @lower("aten.isnan")
 def isnan(x: Tensor) -> Tensor:
     """Whether it is NaN; no integer is."""
-    return ops.IsNaN(x) if is_float(x.dtype) else full(x.shape, False, bool_)
+    return ops.IsNaN(x) if is_float(x.dtype) else filled(x.shape, False, bool_)
 
 
 @lower("aten.isinf")
 def isinf(x: Tensor) -> Tensor:
     """Whether it is inf or -inf; no integer is."""
-    return ops.Equal(ops.Abs(x), number(math.inf, x)) if is_float(x.dtype) else full(x.shape, False, bool_)
+    return ops.Equal(ops.Abs(x), number(math.inf, x)) if is_float(x.dtype) else filled(x.shape, False, bool_)
 
 
 @lower("aten.isfinite")
 def isfinite(x: Tensor) -> Tensor:
     """Whether it is neither infinite nor NaN."""
-    return ops.Abs(x) < math.inf if is_float(x.dtype) else full(x.shape, True, bool_)
+    return ops.Abs(x) < math.inf if is_float(x.dtype) else filled(x.shape, True, bool_)
 
 
 @lower("aten.isposinf")
 def isposinf(x: Tensor) -> Tensor:
     """Whether it is inf."""
-    return ops.Equal(x, number(math.inf, x)) if is_float(x.dtype) else full(x.shape, False, bool_)
+    return ops.Equal(x, number(math.inf, x)) if is_float(x.dtype) else filled(x.shape, False, bool_)
 
 
 @lower("aten.isneginf")
 def isneginf(x: Tensor) -> Tensor:
     """Whether it is -inf."""
-    return ops.Equal(x, number(-math.inf, x)) if is_float(x.dtype) else full(x.shape, False, bool_)
+    return ops.Equal(x, number(-math.inf, x)) if is_float(x.dtype) else filled(x.shape, False, bool_)
 
 
 @lower("aten.isreal")
 def isreal(x: Tensor) -> Tensor:
     """True: no tensor here is complex."""
-    return full(x.shape, True, bool_)
+    return filled(x.shape, True, bool_)
 
 
 @lower("aten.signbit")
@@ -125,7 +125,7 @@ def signbit(x: Tensor) -> Tensor:
     """Whether the sign is negative, also of -0.0."""
     if is_float(x.dtype):
         return api.signbit(x)
-    return ops.Less(x, number(0, x)) if x.dtype.kind == "i" else full(x.shape, False, bool_)
+    return ops.Less(x, number(0, x)) if x.dtype.kind == "i" else filled(x.shape, False, bool_)
 
 
 @lower("aten.nan_to_num")

@@ -12,9 +12,9 @@ from interchange.dtypes import is_float
 from interchange.eager import composed
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
+from interchange.frontends.torch.aten.creation import filled
 from interchange.frontends.torch.aten.kernels import ALL, is_bool, number, where, widened
 from interchange.frontends.torch.table import Operand, lower, promote, promote_float, tensor
-from interchange.ops.shape_tools import full
 
 
 def scaled(x: Operand, alpha: Any, like: Operand) -> Operand:
@@ -163,7 +163,7 @@ def pow_(a: Operand, b: Operand) -> Tensor:
 
 
 def _one(x: Tensor) -> Tensor:
-    return full(x.shape, 1, x.dtype)
+    return filled(x.shape, 1, x.dtype)
 
 
 _SIMPLE_POWERS: dict[float, Any] = {

@@ -144,3 +144,11 @@ def nextafter(a: Operand, b: Operand) -> Tensor:
 def copysign(a: Operand, b: Operand) -> Tensor:
     """|a| with the sign of b, also of -0.0 (of a NaN: positive)."""
     return api.copysign(*promote_float(a, b))
+
+
+@lower("aten.angle")
+def angle(x: Tensor) -> Tensor:
+    """The angle of a real number in the complex plane: pi below 0, else 0; NaN stays."""
+    (x,) = promote_float(x)
+    flat = ops.Where(x < 0, number(math.pi, x), number(0, x))
+    return ops.Where(ops.IsNaN(x), x, flat)
