@@ -58,6 +58,14 @@ def capture(
     model: Any, inputs: Any, *, dynamic: Any, opset: int, output_names: Any = None, options: Mapping[str, Any]
 ) -> Captured:
     """Capture `model` with the frontend that knows its type. Raises ConvertError IX901 when none does."""
+    if isinstance(model, type):
+        raise ConvertError(
+            "IX901",
+            f"{model.__name__} is a class, not a model",
+            found=f"the class {model.__qualname__}",
+            expected="an instance of it",
+            fix=f"make one first: {model.__name__}(...)",
+        )
     if _is_torch(model, inputs):
         from interchange.frontends.torch import capture_torch
 

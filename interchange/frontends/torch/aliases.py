@@ -65,19 +65,33 @@ def _sources(node: Any) -> list[Any]:
     ]
 
 
+def writes(graph: Any) -> bool:
+    """Whether a run of the graph writes into memory at all."""
+    calls = [n for n in graph.nodes if n.op == "call_function"]
+    return any(written(n) or _keeps_statistics(n) or _writes_within(n) for n in calls)
+
+
 def needs_functionalisation(graph: Any) -> bool:
     """Whether rebinding names would not do: see the module's text. False for most graphs, found in one pass."""
-    writes = False
-    for node in graph.nodes:
-        if node.op != "call_function":
-            continue
-        place = _KEEP_STATISTICS.get(str(node.target))
-        if place is not None and node.args[place] and isinstance(node.args[3], torch.fx.Node):
-            return True
-        if getattr(node.target, "__name__", "") == "wrap_with_autocast":  # PyTorch writes the casts out
-            return True
-        writes = writes or bool(written(node))
-    return writes and not _only_own_memory(graph)
+    calls = [n for n in graph.nodes if n.op == "call_function"]
+    if any(_keeps_statistics(n) or _writes_within(n) for n in calls):
+        return True
+    return any(written(n) for n in calls) and not _only_own_memory(graph)
+
+
+def _keeps_statistics(node: Any) -> bool:
+    place = _KEEP_STATISTICS.get(str(node.target))
+    return place is not None and bool(node.args[place]) and isinstance(node.args[3], torch.fx.Node)
+
+
+def _writes_within(node: Any) -> bool:
+    """Whether a graph within the graph writes into memory. Autocast's casts are not in its graph: PyTorch adds them."""
+    if not isinstance(node.target, torch._ops.HigherOrderOperator):
+        return False
+    if node.target.__name__ == "wrap_with_autocast":
+        return True
+    inner = [getattr(node.graph.owning_module, n.target) for n in node.all_input_nodes if n.op == "get_attr"]
+    return any(written(n) for g in inner if isinstance(g, torch.fx.GraphModule) for n in g.graph.nodes)
 
 
 def _only_own_memory(graph: Any) -> bool:

@@ -25,6 +25,7 @@ from interchange.frontends.outputs import finish, name_outputs, state_outputs
 from interchange.frontends.torch import aten  # noqa: F401  the lowerings register themselves
 from interchange.frontends.torch.aliases import needs_functionalisation
 from interchange.frontends.torch.files import load_program, load_weights
+from interchange.frontends.torch.guards import needed
 from interchange.frontends.torch.inputs import Inputs, call_inputs, program_inputs
 from interchange.frontends.torch.interpreter import Interpreter
 from interchange.frontends.torch.program import Call, capture_program, functional, user_placeholders
@@ -164,6 +165,7 @@ def capture_torch(
     """
     if isinstance(model, (str, os.PathLike)):
         model = load_program(model)
+    model = getattr(model, "_orig_mod", model)  # of torch.compile: what was compiled
     if weights is not None:
         load_weights(model, weights)
     given = isinstance(model, torch.export.ExportedProgram)
@@ -180,6 +182,9 @@ def capture_torch(
     guards = guards_of(environment, sizes)
     if given and not guards:  # a program from a file has its guards as texts
         guards = written_guards(program, specs)
+    elif not given:
+        at = example_sizes(called)[0]
+        guards = needed(guards, program, model, called, at, partial(example_arrays, called))
     if needs_functionalisation(program.graph):
         program = functional(program)
 

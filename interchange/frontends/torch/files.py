@@ -9,13 +9,15 @@ from typing import Any
 import torch
 
 from interchange.errors import ConvertError, FileError
+from interchange.frontends.torch.program import quiet
 
 
 def load_program(path: str | os.PathLike[str]) -> Any:
     """The ExportedProgram in a ``.pt2`` file. Raises FileError IX301, IX302."""
     _exists(path)
     try:
-        return torch.export.load(os.fspath(path))
+        with quiet():
+            return torch.export.load(os.fspath(path))
     except Exception as error:  # whatever torch raises on what is no program
         raise FileError(
             "IX302",

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Condition, Dim, Guard, parse_dim, symbols
 from interchange.dtypes import Array
+from interchange.frontends.torch.aliases import writes
 from interchange.frontends.torch.inputs import Inputs
 from interchange.frontends.torch.weights import to_torch
 
@@ -39,7 +40,7 @@ def needed(
     doubtful: list[Guard] = []
     for guard in guards:
         (doubtful if _only_excludes_one(guard.condition) else firm).append(guard)
-    if not doubtful or any(s.kind != OutputKind.USER_OUTPUT for s in program.graph_signature.output_specs):
+    if not doubtful or _keeps_state(program):
         return list(guards)
     bounds = {n: b for s in called.specs.values() for n, b in symbols(s.shape).items()}
     known: dict[tuple[str, ...], bool] = {}
@@ -57,6 +58,12 @@ def needed(
     if not agrees([n for g in doubtful if id(g) in idle for n in symbols(g.condition.expr)]):  # not all of them at once
         return list(guards)
     return [g for g in guards if id(g) not in idle]
+
+
+def _keeps_state(program: Any) -> bool:
+    """Whether a run of the program may change what it holds."""
+    outputs = program.graph_signature.output_specs
+    return any(s.kind != OutputKind.USER_OUTPUT for s in outputs) or writes(program.graph)
 
 
 def _only_excludes_one(condition: Condition) -> bool:

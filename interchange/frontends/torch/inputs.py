@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.export.graph_signature import InputKind
-from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_unflatten
+from torch.utils._pytree import SUPPORTED_NODES, tree_flatten_with_path, tree_leaves, tree_unflatten
 
 from interchange.dims import Dim, DimLike, Spec
 from interchange.errors import TraceError
@@ -50,6 +51,7 @@ def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     called = model.forward if isinstance(model, torch.nn.Module) else model
     signature = _signature(called)
     arguments = bind_arguments(signature, inputs, getattr(model, "__name__", f"{type(model).__name__}.forward"))
+    _register_dataclasses(arguments)
     leaves, tree = tree_flatten_with_path(arguments)
     given = {path_name(path): leaf for path, leaf in leaves}
 
@@ -60,6 +62,19 @@ def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     by_argument = {argument: list(islice(names, len(tree_leaves(value)))) for argument, value in arguments.items()}
     specs, automatic = _specs(given, dynamic)
     return Inputs(given, nest, specs, tree_leaves(in_call_order(signature, by_argument)), automatic)
+
+
+def _register_dataclasses(value: Any) -> None:
+    """Tell PyTorch to look into the user's dataclasses, as it does into lists and dicts."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for x in value:
+            _register_dataclasses(x)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, (type, Spec)):
+        if type(value) not in SUPPORTED_NODES:
+            torch.export.register_dataclass(type(value))
+        _register_dataclasses([getattr(value, f.name) for f in dataclasses.fields(value)])
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

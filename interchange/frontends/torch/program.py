@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from torch.export.graph_signature import InputKind
 from torch.fx.experimental import _config as symbolic_shapes
 from torch.fx.experimental.symbolic_shapes import ShapeEnv, SLoc
+from torch.fx.proxy import TracerBase
 from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Spec
@@ -28,34 +30,45 @@ _LIBRARY = (os.path.dirname(torch.__file__), os.path.dirname(contextlib.__file__
 
 
 @contextmanager
-def _quiet() -> Iterator[list[warnings.WarningMessage]]:
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
     """PyTorch's logs off, its warnings collected: what matters of them becomes an error."""
-    logger = logging.getLogger("torch")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    named = logging.Logger.manager.loggerDict.items()
+    before = [(lo, lo.level) for n, lo in named if n.startswith("torch") and isinstance(lo, logging.Logger)]
+    for logger, _ in before:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
             yield found
     finally:
-        logger.setLevel(before)
+        for logger, level in before:
+            logger.setLevel(level)
 
 
 @contextmanager
 def _lines() -> Iterator[None]:
-    """Guards remember the line of the user's code that they come from, which PyTorch does for strict captures only."""
-    original = ShapeEnv._get_sloc
+    """Guards and nodes remember the line of the user's code that they come from.
+
+    Of itself PyTorch does that for the guards of strict captures only, and for nodes it keeps the frames of functions
+    that are called forward.
+    """
+    sloc, frames = ShapeEnv._get_sloc, TracerBase._filter_traceback_frames
 
     def located(self: Any, *args: Any, **kwargs: Any) -> Any:
-        place = original(self, *args, **kwargs)
+        place = sloc(self, *args, **kwargs)
         line = _current_line()
         return SLoc(place.framework_loc, line) if line else place
 
-    ShapeEnv._get_sloc = located
+    def own(self: Any, summary: traceback.StackSummary) -> traceback.StackSummary:
+        names = [f.filename for f in summary]
+        start = len(names) - names[::-1].index(__file__) if __file__ in names else 0
+        return traceback.StackSummary.from_list([f for f in summary[start:] if not f.filename.startswith(_LIBRARY)])
+
+    ShapeEnv._get_sloc, TracerBase._filter_traceback_frames = located, own
     try:
         yield
     finally:
-        ShapeEnv._get_sloc = original
+        ShapeEnv._get_sloc, TracerBase._filter_traceback_frames = sloc, frames
 
 
 def _current_line() -> str | None:
@@ -96,6 +109,7 @@ def capture_program(model: Any, call: Call, dynamic: Mapping[int, Mapping[int, A
     Raises ConvertError IX922 for what torch.export cannot capture, IX923 for a dynamic size that the model fixes.
     """
     module = model if isinstance(model, torch.nn.Module) else _Function(model)
+    _refuse_meta(module)
     shapes = torch.export.ShapesCollection()
     for t in tree_leaves((call.args, call.kwargs)):
         if id(t) in dynamic:
@@ -103,7 +117,7 @@ def capture_program(model: Any, call: Call, dynamic: Mapping[int, Mapping[int, A
     failure: Exception | None = None
     for strict in (False, True):
         try:
-            with _quiet() as heard, _lines(), symbolic_shapes.patch(backed_size_oblivious=True):
+            with quiet() as heard, _lines(), symbolic_shapes.patch(backed_size_oblivious=True):
                 program = torch.export.export(
                     module,
                     tuple(call.args),
@@ -122,10 +136,25 @@ def capture_program(model: Any, call: Call, dynamic: Mapping[int, Mapping[int, A
     raise _explained(failure, module, call, dynamic, specs) from failure
 
 
+def _refuse_meta(module: Any) -> None:
+    names = [n for n, t in (*module.named_parameters(), *module.named_buffers()) if t.is_meta]
+    if names:
+        raise ConvertError(
+            "IX925",
+            "the model has no weights: it is on the meta device",
+            found=", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+            expected="parameters with data",
+            fix='pass options={"weights": path} with a .safetensors file or a checkpoint',
+        )
+
+
 def functional(program: Any) -> Any:
     """The program without writes into memory, as PyTorch rewrites it; composite operators stay whole."""
-    with _quiet(), symbolic_shapes.patch(backed_size_oblivious=True):
+    with quiet(), symbolic_shapes.patch(backed_size_oblivious=True):
         return program.run_decompositions({})
+
+
+_ATTRIBUTE = re.compile(r"self(?:\.\w+|\[[^\]]*\])+")
 
 
 def _refuse_attributes(heard: Sequence[warnings.WarningMessage]) -> None:
@@ -133,11 +162,13 @@ def _refuse_attributes(heard: Sequence[warnings.WarningMessage]) -> None:
     for w in heard:
         text = str(w.message)
         if "assigned during export" in text:
-            names = re.findall(r"self\.[\w.]+|`([\w.]+)`", text)
+            names = [n for n in _ATTRIBUTE.findall(text) if "._flat_weights" not in n]  # of RNNs: the parameters again
+            if not names:
+                continue
             raise ConvertError(
                 "IX924",
                 "forward assigns a tensor to an attribute of the module, and an exported model would not keep it",
-                found=", ".join(n for n in names if n) or text.splitlines()[0],
+                found=", ".join(dict.fromkeys(names)),
                 expected="state in registered buffers",
                 fix='self.register_buffer("name", tensor) in __init__, self.name.copy_(value) in forward',
             )

@@ -16,16 +16,18 @@ from interchange.errors import ConvertError, InterchangeError
 from interchange.frontends.torch.sizes import Sizes
 from interchange.frontends.torch.weights import dtype_of
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+_NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, f"torch{os.sep}", _PACKAGE + os.sep, "<")
 _FRAME = re.compile(r'File "(.*?)", line (\d+), in (\S+)')
 
 
 @lru_cache(maxsize=4096)
 def _line_in(trace: str) -> str | None:
     frames = _FRAME.findall(trace)
-    own = [f for f in frames if f"{os.sep}torch{os.sep}" not in f[0] and not f[0].startswith(f"torch{os.sep}")]
-    if not (own or frames):
+    own = [f for f in frames if not f[0].startswith(_NOT_THE_USERS)]
+    if not own:
         return None
-    path, line, function = (own or frames)[-1]
+    path, line, function = own[-1]
     return f"{os.path.basename(path)}:{line} in {function}"
 
 
