@@ -1,9 +1,10 @@
 # Every target makes its virtual environment the first time and uses it again afterwards. Needs python3 >= 3.11 with pip.
+# All of them but demo install PyTorch.
 #
 #   make demo         train, export, check, verify, run: each command printed before it runs
 #   make test         style, types and tests
 #   make conformance  the long suites, whole
-#   make bench        speed against PyTorch and onnx (installs torch)
+#   make bench        speed against PyTorch, torch.onnx and onnx
 #   make lint         style only;  `make format` repairs it
 #   make clean        remove what the targets made
 PYTHON ?= python3
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 .PHONY: demo test conformance bench lint format types clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.installed-dev
+demo: $(VENV)/.installed-samples
 	$(BIN)/python sample_models/demo.py
 
 test: lint types
@@ -27,6 +28,7 @@ conformance: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/eager.py
 	$(BIN)/python benchmarks/export.py
+	$(BIN)/python benchmarks/export_torch.py
 
 lint: $(VENV)/.installed-dev
 	@echo "== style"
@@ -49,15 +51,10 @@ clean:
 	@if [ -f .venv/.made-by-make ]; then rm -rf .venv; fi
 
 # -- the virtual environment: made once, installed into again when pyproject.toml changes --------------------------------
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	@echo "== installing interchange[dev] into $(VENV)"
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	@echo "== installing interchange[$*] into $(VENV)"
 	$(PIP) install "setuptools>=77"
-	$(PIP) install --no-build-isolation --editable ".[dev]"
-	@touch $@
-
-$(VENV)/.installed-bench: $(VENV)/.installed-dev
-	@echo "== installing interchange[bench] into $(VENV)"
-	$(PIP) install --no-build-isolation --editable ".[bench]"
+	$(PIP) install --no-build-isolation --editable ".[$*]"
 	@touch $@
 
 $(BIN)/python:
