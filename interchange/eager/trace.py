@@ -171,6 +171,17 @@ class Trace:
         """A new size that only the data decides (how many elements are not zero): at least 0."""
         return Dim(self._dims.free(name), min=0)
 
+    def size_from(self, x: Tensor, name: str) -> Dim:
+        """An integer tensor of one element as a new size."""
+        from interchange.ops.shape import Cast, Reshape
+
+        size = self.fresh_dim(name)
+        data = Reshape(self.lift(Cast(x, to=7)), [1])
+        if isinstance(data, Traced):
+            data._symbolic.known = _sizes_array([size])
+        self._sizes[str(size)] = data
+        return size
+
     def sizes(self, dims: Sequence[DimLike] | DimLike) -> Tensor:
         """Sizes as an int64 tensor of the graph: shape [n], or [] for a single one."""
         from interchange.ops.shape import Concat, Squeeze

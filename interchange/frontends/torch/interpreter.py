@@ -249,10 +249,9 @@ class Interpreter:
     def _item(self, tensor: Tensor, meta: Any) -> Any:
         expr = meta.node.expr
         if isinstance(meta, torch.SymInt):
-            name = self.trace.fresh_dim("item")
-            self.trace._sizes[str(name)] = Reshape(astype(tensor, np.int64), [1])
-            self.sizes.define(expr, name)
-            return name
+            size = self.trace.size_from(tensor, "item")
+            self.sizes.define(expr, size)
+            return size
         if isinstance(meta, torch.SymFloat):
             number = Reshape(astype(tensor, np.float64), np.array([], np.int64))
             self.sizes._reals[expr] = number

@@ -13,7 +13,7 @@ from interchange.dtypes import int64
 from interchange.eager import indexing
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
-from interchange.eager.trace import active_trace
+from interchange.eager.trace import require_trace
 from interchange.eager.traced import Traced
 from interchange.frontends.torch.aten.creation import filled
 from interchange.frontends.torch.aten.views import expanded, reshaped
@@ -157,7 +157,7 @@ def repeat_by(x: Tensor, repeats: Tensor, dim: int | None = None, **_: Any) -> T
 
 @lower("aten.repeat_interleave.Tensor")
 def repeated_places(repeats: Tensor, **_: Any) -> Tensor:
-    """0 as often as repeats[0] says, 1 as often as repeats[1], ...: at each place the number of runs that have ended."""
+    """0 as often as repeats[0] says, 1 as often as repeats[1], ...: the number of runs that have ended."""
     runs = astype(repeats, np.int64)
     ends = ops.CumSum(runs, np.int64(0))
     count = size_from(ops.ReduceSum(runs, keepdims=0), "repeated")
@@ -167,10 +167,5 @@ def repeated_places(repeats: Tensor, **_: Any) -> Tensor:
 
 
 def size_from(x: Tensor, name: str) -> DimLike:
-    """A 0-d int64 tensor as a size: a new one of the trace."""
-    trace = active_trace()
-    if trace is None or not isinstance(x, Traced):
-        return int(x)
-    size = trace.fresh_dim(name)
-    trace._sizes[str(size)] = ops.Reshape(x, [1])
-    return size
+    """A 0-d integer tensor as a size: while a model is traced a new one."""
+    return require_trace().size_from(x, name) if isinstance(x, Traced) else int(x)
