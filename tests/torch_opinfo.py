@@ -21,7 +21,7 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import interchange as ix
 from interchange.errors import InterchangeError
@@ -119,10 +120,11 @@ def spread(items: Sequence[Any], count: int) -> list[Any]:
     return [items[round(i * (len(items) - 1) / max(1, count - 1))] for i in range(count)]
 
 
-def seed(value: int = 0) -> None:
-    torch.manual_seed(value)
-    np.random.seed(value)
-    random.seed(value)
+def seed() -> None:
+    """Samples are drawn at random, the same ones each time."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
 
 
 def run_entry(name: str, dtype: str, samples: int = SAMPLES) -> Entry:
@@ -156,52 +158,59 @@ def run_sample(name: str, op: Callable[..., Any], sample: Any) -> Result:
     tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
     model = Call(op, leaves, spec)
     try:
-        expected, changed, repeatable = reference(model, tensors)
+        expected, after, repeatable = reference(model, tensors)
     except Exception as error:
         return Result("skipped", f"PyTorch itself: {first_line(error)}", captured=False)
     unfit = [t for t in [*tensors, *expected] if t.layout != torch.strided]
     if not expected or unfit:
         return Result("skipped", "returns no tensor" if not expected else f"a {unfit[0].layout} tensor")
     try:
-        arrays = [to_numpy(t) for t in tensors]
         exported = ix.export(model, ([t.clone() for t in tensors],) if tensors else (), verify=False)
-        found = list(exported.run({f"x.{i}": a for i, a in enumerate(arrays) if f"x.{i}" in exported.inputs}).values())
+        found = exported.run({f"x.{i}": to_numpy(t) for i, t in enumerate(tensors) if f"x.{i}" in exported.inputs})
     except InterchangeError as error:
         return refusal(error)
     except Exception as error:
         return Result("crash", f"{first_line(error)} ({place(error)})")
-    problem = difference(found, expected, changed, values=repeatable and name.partition(".")[0] not in UNINITIALIZED)
+    values = repeatable and name.partition(".")[0] not in UNINITIALIZED
+    problem = difference(found, expected, values) or lost_change(found, tensors, after, values)
     if problem is not None:
         return Result("wrong", problem)
     return Result("pass") if repeatable else Result("skipped", "random: only dtype and shape can agree, and do")
 
 
+class Draws(TorchDispatchMode):
+    """Notes whether an operator draws random numbers; op_db seeds many of them, so that they only seem repeatable."""
+
+    drawn = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = torch.get_rng_state()
+        result = func(*args, **(kwargs or {}))
+        self.drawn = self.drawn or not torch.equal(before, torch.get_rng_state())
+        return result
+
+
 def reference(model: Call, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], bool]:
-    """What PyTorch returns, the inputs it changed as they are then, and whether it returns it a second time."""
-    runs = []
-    for n in (1, 2):
-        given = [t.clone() for t in tensors]
-        seed(n)
-        with torch.no_grad():
-            returned = pytree.tree_leaves(model(given) if given else model())
-        runs.append(([t.detach() for t in returned if isinstance(t, torch.Tensor)], given))
-    (first, given), (second, _) = runs
-    changed = [new for old, new in zip(tensors, given, strict=True) if not same(old, new)]
-    return first, changed, len(first) == len(second) and all(map(same, first, second))
+    """What PyTorch returns, the inputs as they are then, and whether it would return the same a second time."""
+    given = [t.clone() for t in tensors]
+    with torch.no_grad(), Draws() as draws:
+        returned = pytree.tree_leaves(model(given) if given else model())
+    return [t.detach() for t in returned if isinstance(t, torch.Tensor)], given, not draws.drawn
 
 
 def same(a: Any, b: Any) -> bool:
-    if a.layout != torch.strided or b.layout != torch.strided or a.shape != b.shape or a.dtype != b.dtype:
-        return a.layout == b.layout
-    return bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)))
+    """Whether two tensors are bit for bit the same; sparse ones count as such, and are looked at no further."""
+    if a.layout != torch.strided:
+        return True
+    return a.shape == b.shape and to_numpy(a).tobytes() == to_numpy(b).tobytes()
 
 
-def difference(found: Sequence[Any], expected: Sequence[Any], changed: Sequence[Any], *, values: bool) -> str | None:
-    """How the runtime's outputs differ from PyTorch's; inputs that the operator changes are further outputs."""
-    wanted = [*expected, *changed]
-    if len(found) != len(wanted):
-        return f"{len(found)} outputs instead of {len(wanted)}"
-    for i, (a, t) in enumerate(zip(found, wanted, strict=True)):
+def difference(found: Mapping[str, Any], expected: Sequence[Any], values: bool) -> str | None:
+    """How the runtime's outputs differ from PyTorch's; without values in dtype and shape only."""
+    results = [a for name, a in found.items() if not name.endswith(".next")]
+    if len(results) != len(expected):
+        return f"{len(results)} outputs instead of {len(expected)}"
+    for i, (a, t) in enumerate(zip(results, expected, strict=True)):
         b = to_numpy(t)
         if not values:
             a, b = np.zeros_like(a), np.zeros_like(b)
@@ -211,15 +220,29 @@ def difference(found: Sequence[Any], expected: Sequence[Any], changed: Sequence[
     return None
 
 
+def lost_change(found: Mapping[str, Any], before: Sequence[Any], after: Sequence[Any], values: bool) -> str | None:
+    """What became of inputs that the operator changes: their new values are further outputs, ``x.0.next``."""
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        name = f"x.{i}.next"
+        if name in found:
+            problem = compare(name, found[name], to_numpy(new)).problem if values else None
+            if problem is not None:
+                return f"{name}: {problem}"
+        elif not same(old, new):
+            return f"input {i} is changed by PyTorch, and no output tells"
+    return None
+
+
 def refusal(error: InterchangeError) -> Result:
     """An error of ours as a verdict."""
     parts = [error.message, error.found] if error.code in ("IX921", "IX622", "IX611") else [error.message]
     reason = f"{error.code}: " + "; ".join(" ".join(p.split()) for p in parts if p)
+    reason = re.sub(r"at torch_opinfo.py:\d+ in forward: ", "", reason)
     verdict = "load" if error.code.startswith("IX62") else "run" if error.code == "IX611" else "refused"
     return Result(verdict, reason[:300], captured=error.code not in NOT_CAPTURED)
 
 
-NOT_CAPTURED = {"IX920"}  # torch.export has no graph of it
+NOT_CAPTURED = {"IX922"}  # torch.export has no graph of it
 
 
 def first_line(error: BaseException) -> str:

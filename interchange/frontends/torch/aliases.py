@@ -27,7 +27,7 @@ _MAY_RETURN_INPUT = frozenset(
     )
 )
 # ops that update running statistics which their schema does not mark as written
-_KEEP_STATISTICS = {"aten.batch_norm.default": 5, "aten.instance_norm.default": 5}
+_KEEP_STATISTICS = dict.fromkeys((f"aten.{n}.default" for n in ("batch_norm", "instance_norm", "native_batch_norm")), 5)
 
 
 def written(node: Any) -> list[Any]:

@@ -282,7 +282,7 @@ class Interpreter:
 
     def _decomposed(self, node: Any, value: Callable[[Any], Any]) -> Any:
         """Interpret PyTorch's own decomposition of one node."""
-        inner = self._decomposition(node)
+        inner = None if written(node) else self._decomposition(node)
         if inner is None:
             self.problems.append(problem(node, None, self.sizes))
             return self._stand_in(node.meta.get("val"))
@@ -317,7 +317,7 @@ class Interpreter:
         with mode or FakeTensorMode(allow_non_fake_inputs=True):
             try:
                 inner = make_fx(call)(*leaves)
-            except (NotImplementedError, RuntimeError):  # it returns NotImplemented, or needs to look at data
+            except Exception:  # PyTorch's own code, which fails in many ways: then there is no decomposition
                 return None
         again = any(n.target is target for n in inner.graph.nodes)
         return None if again or needs_functionalisation(inner.graph) else inner
