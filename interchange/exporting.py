@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interchange.dims import Spec
+from interchange.dims import Dim, Shape, Spec
 from interchange.errors import UsageError, VerifyError
-from interchange.frontends import Arrays, Captured, capture
+from interchange.frontends import Arrays, Captured, capture, is_program
+from interchange.frontends.inputs import FileDims
 from interchange.graph.notes import read_note
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from interchange.parity.report import ParityReport
     from interchange.runtime import Model
 
+_log = logging.getLogger("interchange")  # what an export is doing now: for large models it takes a while
 _LIGHT_ABOVE = 1 << 30  # bytes of weights from which the proof is run without the copies that make the runtime fast
 
 
@@ -66,21 +69,26 @@ def export(
     if path is not None:
         _refuse_folder(path)
     aim = schemas.resolve(target, opset)
+    _log.info("capturing")
     with _few_collections():
         captured = capture(
             model, inputs, dynamic=dynamic, opset=aim.opset, output_names=output_names, options=options or {}
         )
         ir = captured.model
+        _log.info("cleaning")
         clean(ir, captured, [functions] if isinstance(functions, (str, type)) else functions)
     ir.ir_version, ir.doc = aim.ir_version, doc or ir.doc
     _describe(ir, captured, target, output_names)
     ir.metadata.update(metadata or {})
     with files.Draft(ir, path) as draft:
+        _log.info("checking")
         check(draft.proto, target=target).raise_if_errors()
+        _log.info("writing")
         data = draft.write()
         light = not verify or draft.nbytes > _LIGHT_ABOVE
         session = open_draft(ir, draft, data, light=light)
         if verify:
+            _log.info("proving")
             report = _parity(Model(data, ir, session), captured, sizes, tolerance)
             ir.metadata["interchange.evidence"] = json.dumps(report.to_dict())
             data = draft.note("interchange.evidence", ir.metadata["interchange.evidence"])
@@ -226,21 +234,25 @@ def verify(
     model: Any,
     inputs: Any = None,
     *,
+    dynamic: Any = None,
     sizes: int = 3,
     tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ParityReport:
     """Compare an exported model with its source; returns the report, whether they agree or not.
 
-    inputs: as for `export`; left out, the model's own signature supplies names, dtypes and shapes.
+    inputs, dynamic: as for `export`; left out, the exported model's own signature supplies names, dtypes and shapes.
     """
     from interchange import runtime
 
     loaded = path if isinstance(path, runtime.Model) else runtime.load(path)
-    if inputs is None:
+    if inputs is None and not is_program(model):
         inputs = arguments_of(loaded)
+    if dynamic is None:
+        dynamic = FileDims({n: _dynamic_axes(s.shape) for n, s in loaded.inputs.items()})
     names = read_note(loaded.metadata, "source", {}).get("output_names")
-    captured = capture(model, inputs, dynamic=None, opset=loaded.opsets[""], output_names=names, options=options or {})
+    opset = loaded.opsets[""]
+    captured = capture(model, inputs, dynamic=dynamic, opset=opset, output_names=names, options=options or {})
     from interchange.parity import parity
 
     dims = captured.dims
@@ -257,6 +269,10 @@ def verify(
         tolerance=tolerance,
         runtime=_runtime_name(),
     )
+
+
+def _dynamic_axes(shape: Shape) -> dict[int, Dim]:
+    return {i: d for i, d in enumerate(shape) if isinstance(d, Dim)}
 
 
 def arguments_of(loaded: Model) -> Any:

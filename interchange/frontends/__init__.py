@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from interchange.dims import Guard, Spec
@@ -57,7 +58,9 @@ class Captured:
 def capture(
     model: Any, inputs: Any, *, dynamic: Any, opset: int, output_names: Any = None, options: Mapping[str, Any]
 ) -> Captured:
-    """Capture `model` with the frontend that knows its type. Raises ConvertError IX901 when none does."""
+    """Capture `model` with the frontend that knows its type. Raises ConvertError IX901 when none does, IX920 for a
+    program of PyTorch where PyTorch is not installed.
+    """
     if isinstance(model, type):
         raise ConvertError(
             "IX901",
@@ -67,6 +70,8 @@ def capture(
             fix=f"make one first: {model.__name__}(...)",
         )
     if _is_torch(model, inputs):
+        if find_spec("torch") is None:
+            raise no_torch(os.fspath(model))
         from interchange.frontends.torch import capture_torch
 
         _refuse_options(options, ("weights",))
@@ -99,17 +104,37 @@ def _is_torch(model: Any, inputs: Any) -> bool:
 
     Where torch was not imported there can be none but a file.
     """
-    if isinstance(model, (str, os.PathLike)) and os.fspath(model).endswith(".pt2"):
+    if is_program(model):
         return True
     torch = sys.modules.get("torch")
     if torch is None:
         return False
-    if isinstance(model, (torch.nn.Module, torch.export.ExportedProgram)):
+    if isinstance(model, torch.nn.Module):
         return True
     from interchange.eager.nn import Module
 
     leaves = torch.utils._pytree.tree_leaves(inputs)
     return not isinstance(model, Module) and any(isinstance(x, torch.Tensor) for x in leaves)
+
+
+def is_program(model: Any) -> bool:
+    """Whether it is a captured program of PyTorch, or the ``.pt2`` file of one: it brings its own inputs."""
+    if isinstance(model, (str, os.PathLike)):
+        return os.fspath(model).endswith(".pt2")
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.export.ExportedProgram)
+
+
+def no_torch(where: str) -> ConvertError:
+    """The error for a model of PyTorch where PyTorch is not installed."""
+    return ConvertError(
+        "IX920",
+        "this is a model of PyTorch, which is not installed here",
+        where=where,
+        found="no package torch",
+        expected="torch 2.13 or newer",
+        fix="pip install interchange[torch]",
+    )
 
 
 def _refuse_options(options: Mapping[str, Any], known: Sequence[str]) -> None:

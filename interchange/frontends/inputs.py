@@ -15,6 +15,10 @@ from interchange.errors import TraceError
 Dynamic = Mapping[str, Any] | str | None
 
 
+class FileDims(dict[str, Any]):
+    """The dimensions that an exported file has, as `dynamic`; inputs given by shape strings keep their own."""
+
+
 def bind_arguments(signature: inspect.Signature, inputs: Any, where: str) -> dict[str, Any]:
     """The model's arguments by name, from a mapping, a tuple in call order, or a single tensor or shape string."""
     try:
@@ -96,7 +100,7 @@ def specs_of(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec
         for d in specs[name].shape:
             if isinstance(d, Dim) and str(d).isidentifier():
                 known.setdefault(str(d), d)
-    if wanted:
+    if wanted and not isinstance(dynamic, FileDims):
         static = [n for n in wanted if n in specs]
         raise TraceError(
             "IX208",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from interchange.frontends.torch.steps import steps_of
 from interchange.frontends.torch.unsupported import refusal
 from interchange.frontends.torch.weights import storage_key, to_numpy, to_torch, variable
 from interchange.ops.shape_tools import shape_tensor
+
+_log = logging.getLogger("interchange")
 
 
 class TorchTrace(Trace):
@@ -191,6 +194,7 @@ def capture_torch(
     def lower() -> Lowered:
         return lower_program(program, called.order(), specs, sizes.copy(), opset, output_names, type(model).__name__)
 
+    _log.info("lowering")
     lowered = lower()
     source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
     ir = lowered.trace.model()

@@ -15,7 +15,7 @@ from torch.utils._pytree import SUPPORTED_NODES, tree_flatten_with_path, tree_le
 
 from interchange.dims import Dim, DimLike, Spec
 from interchange.errors import TraceError
-from interchange.frontends.inputs import Dynamic, bind_arguments, in_call_order, specs_of
+from interchange.frontends.inputs import Dynamic, FileDims, bind_arguments, in_call_order, specs_of
 from interchange.frontends.torch.reference import path_name
 from interchange.frontends.torch.weights import dtype_of, to_numpy
 
@@ -150,7 +150,7 @@ def _specs(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec],
 def _named(dynamic: Mapping[str, Any]) -> tuple[dict[str, Any], set[tuple[str, int]]]:
     """`dynamic` with PyTorch's own Dim objects as ours; Dim.DYNAMIC and Dim.AUTO get a name of their own."""
     automatic: set[tuple[str, int]] = set()
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = FileDims() if isinstance(dynamic, FileDims) else {}
     for name, axes in dynamic.items():
         pairs = axes.items() if isinstance(axes, Mapping) else enumerate(axes) if _is_list(axes) else None
         if pairs is None:
