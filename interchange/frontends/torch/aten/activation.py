@@ -79,8 +79,8 @@ def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
 
 @lower("aten.selu")
 def selu(x: Tensor) -> Tensor:
-    """1.0507 (x where x > 0, else 1.6733 (e^x - 1))."""
-    return ops.Selu(x, alpha=1.6732632423543772, gamma=1.0507009873554805)
+    """1.0507 (x where x > 0, else 1.6733 (e^x - 1)); ONNX Runtime's Selu loses the sign of -0."""
+    return ops.Mul(elu(x, 1.6732632423543772), tensor(1.0507009873554805, x.dtype))
 
 
 @lower("aten.leaky_relu")
@@ -170,7 +170,12 @@ def softmax(x: Tensor, dim: int, *_: Any, out: Out, **__: Any) -> Tensor:
 @lower("aten.log_softmax", "aten._log_softmax")
 def log_softmax(x: Tensor, dim: int, *_: Any, out: Out, **__: Any) -> Tensor:
     """log(softmax(x)) along an axis, in the dtype of the result."""
-    return _along(ops.LogSoftmax, x, dim, out.dtype)
+    return log_softmax_of(astype(x, out.dtype), dim)
+
+
+def log_softmax_of(x: Tensor, dim: int) -> Tensor:
+    """log(softmax(x)) along an axis."""
+    return _along(ops.LogSoftmax, x, dim, x.dtype)
 
 
 def _along(op: Any, x: Tensor, dim: int, dtype: DType) -> Tensor:

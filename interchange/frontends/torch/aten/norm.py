@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from interchange import ops
@@ -12,10 +14,12 @@ from interchange.dims import DimLike, product
 from interchange.dtypes import DType
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
-from interchange.frontends.torch.table import lower
+from interchange.frontends.torch.table import axis_of, lower, promote_float, tensor
 from interchange.ops.norm import normalize_batch
 from interchange.ops.shape import reshape
 from interchange.ops.shape_tools import full, ones, scalar_of
+
+finfo: Any = ml_dtypes.finfo
 
 
 def _or(given: Tensor | None, value: float, shape: Sequence[DimLike], dtype: DType) -> Tensor:
@@ -159,3 +163,144 @@ def _per_channel(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tenso
 
     y = y if weight is None else ops.Mul(y, column(weight))
     return y if bias is None else ops.Add(y, column(bias))
+
+
+# -- with what is saved for the gradient -------------------------------------------------------------------------------
+def _moments(x: Tensor, axes: list[int], eps: float) -> tuple[Tensor, Tensor]:
+    """The mean over axes, which stay with size 1, and 1 / sqrt(variance + eps)."""
+    mean = ops.ReduceMean(x, axes, keepdims=1)
+    away = ops.Sub(x, mean)
+    return _saved(mean, ops.ReduceMean(ops.Mul(away, away), axes, keepdims=1), eps)
+
+
+@lower("aten.native_layer_norm")
+def native_layer_norm(
+    x: Tensor, normalized_shape: Sequence[DimLike], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, ...]:
+    """`layer_norm`, and the mean and 1 / sqrt(variance + eps) over the last axes."""
+    axes = [-1 - i for i in range(len(normalized_shape))]
+    return layer_norm(x, normalized_shape, weight, bias, eps), *_moments(x, axes, eps)
+
+
+@lower("aten.native_group_norm")
+def native_group_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    n: DimLike,
+    channels: DimLike,
+    area: DimLike,
+    groups: int,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    """`group_norm`, and the mean and 1 / sqrt(variance + eps) of each group."""
+    parts = reshape(x, (n, groups, product(x.shape[1:]) // groups))
+    saved = [ops.Squeeze(m, [2]) for m in _moments(parts, [2], eps)]
+    return group_norm(x, groups, weight, bias, eps), *saved
+
+
+@lower("aten.instance_norm")
+def instance_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = False,
+) -> Tensor:
+    """Each channel of each sample normalised by its own mean and variance, or by running ones."""
+    if not use_input_stats:
+        return _batch_norm(x, weight, bias, mean, var, eps)[0]
+    channels = (x.shape[1],)
+    return ops.InstanceNormalization(x, _or(weight, 1, channels, x.dtype), _or(bias, 0, channels, x.dtype), epsilon=eps)
+
+
+@lower("aten.rms_norm")
+def rms_norm(
+    x: Tensor, normalized_shape: Sequence[DimLike], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last axes; eps is by default that of the dtype."""
+    if eps is None:
+        eps = float(finfo(x.dtype).eps)
+    scale = _or(weight, 1, normalized_shape, x.dtype)
+    return ops.RMSNormalization(x, scale, axis=-len(normalized_shape), epsilon=eps)
+
+
+@lower("aten._fused_rms_norm")
+def fused_rms_norm(
+    x: Tensor, normalized_shape: Sequence[DimLike], weight: Tensor | None, eps: float | None
+) -> tuple[Tensor, Tensor]:
+    """`rms_norm`, and 1 / sqrt(mean(x^2) + eps)."""
+    tiny = np.array(finfo(x.dtype).eps if eps is None else eps, x.dtype)
+    mean = ops.ReduceMean(ops.Mul(x, x), [-1 - i for i in range(len(normalized_shape))], keepdims=1)
+    return rms_norm(x, normalized_shape, weight, eps), ops.Reciprocal(ops.Sqrt(ops.Add(mean, tiny)))
+
+
+# -- of vectors --------------------------------------------------------------------------------------------------------
+def _norm_but(v: Tensor, dim: int) -> Tensor:
+    """The 2-norm over all axes but one (all for -1), which stay with size 1."""
+    rank = len(v.shape)
+    axes = [a for a in range(rank) if dim == -1 or a != dim % rank]
+    return ops.ReduceL2(v, axes, keepdims=1) if axes else ops.Abs(v)
+
+
+@lower("aten._weight_norm")
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """v * g / |v|."""
+    return ops.Mul(v, ops.Div(g, _norm_but(v, dim)))
+
+
+@lower("aten._weight_norm_interface")
+def weight_norm_interface(v: Tensor, g: Tensor, dim: int = 0) -> tuple[Tensor, Tensor]:
+    """`weight_norm`, and |v|."""
+    return weight_norm(v, g, dim), _norm_but(v, dim)
+
+
+@lower("aten.cosine_similarity")
+def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x y / (max(|x|, eps) max(|y|, eps)) along an axis."""
+    x, y = promote_float(x, y)
+    rank = max(len(x.shape), len(y.shape))
+    axis = [axis_of(dim, rank) - rank]
+    units = [ops.Div(v, ops.Max(ops.ReduceL2(v, axis, keepdims=1), tensor(eps, v.dtype))) for v in (x, y)]
+    return ops.ReduceSum(ops.Mul(*units), axis, keepdims=0)
+
+
+_COSINE_EPSILON = 1e-12  # of the loss: added to the squares
+
+
+def cosine(x: Tensor, y: Tensor, axis: int) -> Tensor:
+    """x y / sqrt((|x|^2 + 1e-12) (|y|^2 + 1e-12)) along an axis."""
+    eps = tensor(_COSINE_EPSILON, x.dtype)
+    squares = [ops.Add(ops.ReduceSum(ops.Mul(v, v), [axis], keepdims=0), eps) for v in (x, y)]
+    return ops.Div(ops.ReduceSum(ops.Mul(x, y), [axis], keepdims=0), ops.Sqrt(ops.Mul(*squares)))
+
+
+def norm_of(x: Tensor, p: float, keepdim: bool = False) -> Tensor:
+    """The p-norm along the last axis."""
+    keep, size = int(keepdim), ops.Abs(x)
+    if p == 2:
+        return ops.Sqrt(ops.ReduceSum(ops.Mul(x, x), [-1], keepdims=keep))
+    if p == 1:
+        return ops.ReduceSum(size, [-1], keepdims=keep)
+    if p == 0:
+        return ops.ReduceSum(astype(ops.Not(ops.Equal(x, tensor(0, x.dtype))), x.dtype), [-1], keepdims=keep)
+    if math.isinf(p):
+        return ops.ReduceMax(size, [-1], keepdims=keep)
+    total = ops.ReduceSum(ops.Pow(size, tensor(p, x.dtype)), [-1], keepdims=keep)
+    return ops.Pow(total, tensor(1 / p, x.dtype))
+
+
+def distance(x: Tensor, y: Tensor, p: float, eps: float, keepdim: bool = False) -> Tensor:
+    """The p-norm of x - y + eps along the last axis."""
+    x, y = promote_float(x, y)
+    return norm_of(ops.Add(ops.Sub(x, y), tensor(eps, x.dtype)), p, keepdim)
+
+
+@lower("aten.pairwise_distance")
+def pairwise_distance(x: Tensor, y: Tensor, p: float = 2, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The p-norm of x - y + eps along the last axis."""
+    return distance(x, y, p, eps, keepdim)
