@@ -65,10 +65,18 @@ def _sources(node: Any) -> list[Any]:
     ]
 
 
-def writes(graph: Any) -> bool:
-    """Whether a run of the graph writes into memory at all."""
-    calls = [n for n in graph.nodes if n.op == "call_function"]
-    return any(written(n) or _keeps_statistics(n) or _writes_within(n) for n in calls)
+def writes_into_given(graph: Any) -> bool:
+    """Whether a run of the graph may write into what it is given: weights, buffers, constants, inputs."""
+    given: set[Any] = set()  # nodes that may share memory with a placeholder
+    for node in graph.nodes:
+        if node.op in ("placeholder", "get_attr"):
+            given.add(node)
+        elif node.op == "call_function":
+            if _keeps_statistics(node) or _writes_within(node) or given.intersection(written(node)):
+                return True
+            if given.intersection(_sources(node)):
+                given.add(node)
+    return False
 
 
 def needs_functionalisation(graph: Any) -> bool:

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Condition, Dim, Guard, parse_dim, symbols
 from interchange.dtypes import Array
-from interchange.frontends.torch.aliases import writes
+from interchange.frontends.torch.aliases import writes_into_given
 from interchange.frontends.torch.inputs import Inputs
 from interchange.frontends.torch.weights import to_torch
 
@@ -63,7 +63,7 @@ def needed(
 def _keeps_state(program: Any) -> bool:
     """Whether a run of the program may change what it holds."""
     outputs = program.graph_signature.output_specs
-    return any(s.kind != OutputKind.USER_OUTPUT for s in outputs) or writes(program.graph)
+    return any(s.kind != OutputKind.USER_OUTPUT for s in outputs) or writes_into_given(program.graph)
 
 
 def _only_excludes_one(condition: Condition) -> bool:
