@@ -5,13 +5,15 @@ What is larger than a kilobyte is recorded as nodes, so that a mask of 4096 x 40
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from interchange import ops
-from interchange.dims import Dim, DimLike, product
-from interchange.dtypes import DType, float64, int64
+from interchange.dims import Dim, DimLike, dim_max, product, same
+from interchange.dtypes import DType, float32, float64, int64, is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.eager.trace import active_trace
@@ -117,10 +119,6 @@ def arange_from(start: Operand, end: Operand, step: Operand = 1, *, out: Out, **
             return astype(ranged(start, end, step), out.dtype)
         if size is not None:
             return astype(ranged(start, start + size * step, step), out.dtype)
-    if isinstance(size, int) and all(isinstance(v, (int, float)) for v in (start, step)):
-        values = start + np.arange(size) * step
-        if values.nbytes <= _SMALL:
-            return wrap(values.astype(out.dtype))
     if size is None:
         raise refused(
             "a range of fractions up to an end that is data",
@@ -130,3 +128,102 @@ def arange_from(start: Operand, end: Operand, step: Operand = 1, *, out: Out, **
         )
     places = astype(counted(size), float64)
     return astype(tensor(start, float64) + places * tensor(step, float64), out.dtype)
+
+
+@lower("aten.linspace")
+def linspace(start: Operand, end: Operand, steps: DimLike, *, out: Out, **_: Any) -> Tensor:
+    """Numbers at equal distances, counted from the nearer end; of integers, rounded towards zero."""
+    wide = out.dtype if is_float(out.dtype) else float64
+    first, last = (astype(tensor(v, out.dtype), wide) for v in (start, end))
+    return astype(_line(first, last, steps, wide), out.dtype)
+
+
+def _line(first: Tensor, last: Tensor, steps: DimLike, dtype: DType) -> Tensor:
+    places = counted(steps)
+    step = ops.Div(ops.Sub(last, first), scalar_of(dim_max(steps - 1, 1), dtype))
+    left, right = (astype(p, dtype) for p in (places, shape_tensor(steps) - 1 - places))
+    from_front, from_back = ops.Add(ops.Mul(left, step), first), ops.Sub(last, ops.Mul(right, step))
+    return ops.Where(ops.Less(places, shape_tensor(dim_max(steps // 2, 1))), from_front, from_back)
+
+
+@lower("aten.logspace")
+def logspace(start: Operand, end: Operand, steps: DimLike, base: Operand = 10.0, *, out: Out, **_: Any) -> Tensor:
+    """Powers of a base whose exponents are at equal distances; of integers, rounded towards zero."""
+    if is_float(out.dtype):
+        exponents = astype(linspace(start, end, steps, out=out), float64)
+        return astype(ops.Pow(tensor(base, float64), exponents), out.dtype)
+    first, last = (astype(tensor(v, out.dtype), float32) for v in (start, end))
+    step = ops.Div(ops.Sub(last, first), scalar_of(dim_max(steps - 1, 1), float32))
+    exponents = ops.Add(ops.Mul(astype(counted(steps), float32), step), first)
+    return astype(ops.Pow(tensor(base, float32), exponents), out.dtype)
+
+
+# -- matrices ---------------------------------------------------------------------------------------------------------
+@lower("aten.eye")
+def eye(*_: Any, out: Out, **__: Any) -> Tensor:
+    """Ones on the diagonal of a matrix, zeros elsewhere."""
+    dtype = out.dtype if out.dtype in (np.float32, np.float64, np.int64, np.int32) else float32
+    return astype(ops.EyeLike(filled(out.shape, 0, dtype)), out.dtype)
+
+
+def _triangle_indices(rows: DimLike, columns: DimLike, offset: DimLike, upper: int) -> Tensor:
+    whole = filled((rows, columns), 1, int64)
+    return ops.NonZero(ops.Trilu(whole, shape_tensor(offset), upper=upper))
+
+
+@lower("aten.tril_indices")
+def tril_indices(row: DimLike, col: DimLike, offset: DimLike = 0, **_: Any) -> Tensor:
+    """The positions of the lower triangle of a matrix: [2, count]."""
+    return _triangle_indices(row, col, offset, 0)
+
+
+@lower("aten.triu_indices")
+def triu_indices(row: DimLike, col: DimLike, offset: DimLike = 0, **_: Any) -> Tensor:
+    """The positions of the upper triangle of a matrix: [2, count]."""
+    return _triangle_indices(row, col, offset, 1)
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+def _phase(length: DimLike, periodic: bool, dtype: DType) -> Tensor:
+    """Places along a window from 0 on; 1 would be the next window's first (periodic), or is this one's last."""
+    wide = dtype if dtype == float64 else float32
+    return ops.Div(astype(counted(length), wide), scalar_of(dim_max(length if periodic else length - 1, 1), wide))
+
+
+def _cosines(length: DimLike, periodic: bool, weights: Sequence[float], dtype: DType) -> Tensor:
+    """The sum of (-1)^k * weights[k] * cos(2 pi k phase)."""
+    if same(length, 1):
+        return filled((1,), 1, dtype)
+    phase = _phase(length, periodic, dtype)
+    total = filled((length,), weights[0], phase.dtype)
+    for k, w in enumerate(weights[1:], 1):
+        total = total + ops.Cos(phase * (2 * math.pi * k)) * ((-1) ** k * w)
+    return astype(total, dtype)
+
+
+@lower("aten.hann_window")
+def hann_window(length: DimLike, periodic: bool = True, *, out: Out, **_: Any) -> Tensor:
+    """0.5 - 0.5 cos(2 pi phase)."""
+    return _cosines(length, periodic, (0.5, 0.5), out.dtype)
+
+
+@lower("aten.hamming_window")
+def hamming_window(
+    length: DimLike, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, out: Out, **_: Any
+) -> Tensor:
+    """alpha - beta cos(2 pi phase)."""
+    return _cosines(length, periodic, (alpha, beta), out.dtype)
+
+
+@lower("aten.blackman_window")
+def blackman_window(length: DimLike, periodic: bool = True, *, out: Out, **_: Any) -> Tensor:
+    """0.42 - 0.5 cos(2 pi phase) + 0.08 cos(4 pi phase)."""
+    return _cosines(length, periodic, (0.42, 0.5, 0.08), out.dtype)
+
+
+@lower("aten.bartlett_window")
+def bartlett_window(length: DimLike, periodic: bool = True, *, out: Out, **_: Any) -> Tensor:
+    """1 - |2 phase - 1|."""
+    if same(length, 1):
+        return filled((1,), 1, out.dtype)
+    return astype(1 - ops.Abs(_phase(length, periodic, out.dtype) * 2 - 1), out.dtype)

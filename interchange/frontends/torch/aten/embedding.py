@@ -4,12 +4,80 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from interchange import ops
+from interchange.dims import DimLike
+from interchange.dtypes import int64
+from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
-from interchange.frontends.torch.table import lower
+from interchange.frontends.torch.aten.creation import filled
+from interchange.frontends.torch.aten.kernels import number, where
+from interchange.frontends.torch.aten.scattering import combined, entries
+from interchange.frontends.torch.aten.views import refused
+from interchange.frontends.torch.table import Out, lower
+from interchange.ops.shape import slice_axis
+from interchange.ops.shape_tools import shape_tensor
 
 
 @lower("aten.embedding")
 def embedding(weight: Tensor, indices: Tensor, *_: Any, **__: Any) -> Tensor:
     """The rows of these numbers; the padding's row is one like the others when nothing is trained."""
     return ops.Gather(weight, indices, axis=0)
+
+
+@lower("aten.one_hot")
+def one_hot(x: Tensor, num_classes: DimLike = -1, *, out: Out) -> Tensor:
+    """1 at the position each element names along a new last axis, 0 elsewhere; int64."""
+    count = out.shape[-1]
+    if count is None:
+        raise refused(
+            "the number of classes of one_hot is the largest element, so that a size depends on data",
+            found="num_classes=-1",
+            expected="a number",
+            fix="pass num_classes",
+        )
+    return ops.OneHot(astype(x, int64), shape_tensor(count), np.array([0, 1], np.int64))
+
+
+@lower("aten.embedding_bag")
+def embedding_bag(
+    weight: Tensor,
+    indices: Tensor,
+    offsets: Tensor,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+    *,
+    out: list[Out],
+) -> list[Tensor]:
+    """Sums (mode 0), means (1) or maxima (2) of the rows of each bag, which begins at its offset; 0 for an empty one.
+
+    Rows of padding_idx do not count. Beside the result: the bag of each index, and how many rows each bag has.
+    """
+    bags, size = out[0].shape[0], indices.shape[0]
+    starts = slice_axis(offsets, 0, 0, bags) if include_last_offset else offsets
+    begun = entries(0, starts)(filled((size + 1,), 0, int64), filled((bags,), 1, int64), "add")
+    bag = slice_axis(ops.CumSum(begun, np.int64(0)), 0, 0, size) - 1
+    rows = ops.Gather(weight, indices, axis=0)
+    if per_sample_weights is not None:
+        rows = rows * ops.Unsqueeze(per_sample_weights, [1])
+    counts = filled((size,), 1, int64)
+    if padding_idx is not None:
+        kept = ops.Not(ops.Equal(astype(indices, int64), np.int64(padding_idx % weight.shape[0])))
+        counts = astype(kept, int64)
+        rows = where(ops.Unsqueeze(kept, [1]), rows, number(-np.inf if mode == 2 else 0, rows))
+    place = entries(0, bag)
+    lengths = place(filled((bags,), 0, int64), counts, "add")
+    result = combined(
+        filled(out[0].shape, -np.inf if mode == 2 else 0, rows.dtype), rows, "amax" if mode == 2 else "sum", True, place
+    )
+    empty = ops.Unsqueeze(ops.Equal(lengths, np.int64(0)), [1])
+    if mode == 1:
+        result = result / astype(ops.Unsqueeze(ops.Max(lengths, np.int64(1)), [1]), rows.dtype)
+    if mode == 2:
+        result = where(empty, number(0, result), result)
+    return [result, bag, lengths]

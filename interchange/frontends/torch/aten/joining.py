@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
+import numpy as np
+
 from interchange import ops
-from interchange.dims import same
+from interchange.dims import product, same
 from interchange.eager.tensor import Tensor
-from interchange.frontends.torch.table import axis_of, lower, promote
+from interchange.frontends.torch.aten.creation import filled
+from interchange.frontends.torch.aten.views import expanded, refused, reshaped
+from interchange.frontends.torch.table import Out, axis_of, lower, promote
 
 
 def joined(xs: Sequence[Tensor], axis: int) -> Tensor:
@@ -61,3 +66,53 @@ def _at_least(x: Tensor, rank: int) -> Tensor:
     new = {(0, 1): [0], (0, 2): [0, 1], (0, 3): [0, 1, 2], (1, 2): [0], (1, 3): [0, 2], (2, 3): [2]}
     axes = new.get((len(x.shape), rank))
     return x if axes is None else ops.Unsqueeze(x, axes)
+
+
+@lower("aten.block_diag")
+def block_diag(xs: Sequence[Tensor]) -> Tensor:
+    """Matrices along the diagonal of a larger one, zeros elsewhere."""
+    blocks = [_at_least(x, 2) for x in promote(*xs)]
+    columns = [b.shape[1] for b in blocks]
+    rows = []
+    for i, b in enumerate(blocks):
+        left, right = (filled((b.shape[0], sum(part)), 0, b.dtype) for part in (columns[:i], columns[i + 1 :]))
+        rows.append(ops.Concat(left, b, right, axis=1))
+    return joined(rows, 0)
+
+
+# -- grids ------------------------------------------------------------------------------------------------------------
+@lower("aten.meshgrid")
+def meshgrid(xs: Sequence[Tensor], *, indexing: str = "ij", out: Sequence[Out]) -> list[Tensor]:
+    """The coordinates of a grid, one tensor an axis; "xy" exchanges the first two axes of the results."""
+    places = list(range(len(xs)))
+    if indexing == "xy" and len(xs) > 1:
+        places[:2] = [1, 0]
+    axes = [[i for i in range(len(xs)) if i != place] for place in places]
+    vectors = [x if x.shape else ops.Unsqueeze(x, [0]) for x in xs]
+    return [expanded(ops.Unsqueeze(x, a) if a else x, o.shape) for x, a, o in zip(vectors, axes, out, strict=True)]
+
+
+@lower("aten.cartesian_prod")
+def cartesian_prod(xs: Sequence[Tensor]) -> Tensor:
+    """A row for each choice of one element of each vector; the last one changes fastest."""
+    if len(xs) == 1:
+        return xs[0]
+    shape = tuple(x.shape[0] for x in xs)
+    columns = [Out(x.dtype, shape) for x in xs]
+    return stack([reshaped(grid, [product(shape)]) for grid in meshgrid(xs, out=columns)], 1)
+
+
+@lower("aten.combinations")
+def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """A row for each choice of r elements of a vector, in order."""
+    size = x.shape[0]
+    if not isinstance(size, int):
+        raise refused(
+            "how many combinations there are of a dynamic size has no form in ONNX",
+            found=f"a vector of {size} elements",
+            expected="a static size",
+            fix="make that dimension static",
+        )
+    choices = (itertools.combinations_with_replacement if with_replacement else itertools.combinations)(range(size), r)
+    places = np.array(list(choices), np.int64).reshape(-1, r)
+    return ops.Gather(x, places, axis=0) if r else x[:0]

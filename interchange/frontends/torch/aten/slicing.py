@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from interchange import ops
-from interchange.dims import Dim, DimLike, product, same
+from interchange.dims import Dim, DimLike, dim_max, dim_min, product, same
+from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
 from interchange.frontends.torch.aten.creation import counted
+from interchange.frontends.torch.aten.kernels import where
 from interchange.frontends.torch.aten.views import permuted, reshaped, transpose
 from interchange.frontends.torch.table import Out, axes_of, axis_of, lower
 from interchange.ops.shape_tools import shape_tensor
@@ -25,7 +29,7 @@ def _cut(x: Tensor, axis: int, start: DimLike, end: DimLike, step: int = 1) -> T
 
 
 @lower("aten.slice", "aten.slice_copy")
-def slice_(
+def slice_entries(
     x: Tensor, dim: int = 0, start: DimLike | None = None, end: DimLike | None = None, step: int = 1, *, out: Out
 ) -> Tensor:
     """x[start:end:step] along one axis; ends beyond it are moved to it."""
@@ -41,9 +45,9 @@ def narrow(x: Tensor, dim: int, start: DimLike | Tensor, length: DimLike) -> Ten
     """`length` entries of an axis from `start` on, which may be data and counts from the end if it is negative."""
     axis = axis_of(dim, len(x.shape))
     if isinstance(start, Tensor):
-        first = ops.Cast(ops.Reshape(start, [1]), to="int64")
-        first = ops.Where(first < 0, first + shape_tensor([x.shape[axis]]), first)
-        return ops.Gather(x, first + counted(length), axis=axis)
+        place = astype(ops.Reshape(start, [1]), np.int64)
+        place = ops.Where(place < 0, place + shape_tensor([x.shape[axis]]), place)
+        return ops.Gather(x, place + counted(length), axis=axis)
     first = start + x.shape[axis] if isinstance(start, int) and start < 0 else start
     return _cut(x, axis, first, first + length)
 
@@ -52,6 +56,47 @@ def narrow(x: Tensor, dim: int, start: DimLike | Tensor, length: DimLike) -> Ten
 def select(x: Tensor, dim: int, index: DimLike) -> Tensor:
     """One entry of an axis, which goes away."""
     return ops.Gather(x, shape_tensor(index), axis=axis_of(dim, len(x.shape)))
+
+
+@lower("aten.slice_scatter")
+def slice_scatter(
+    x: Tensor, source: Tensor, dim: int = 0, start: DimLike | None = None, end: DimLike | None = None, step: int = 1
+) -> Tensor:
+    """x with x[start:end:step] along one axis replaced."""
+    axis = axis_of(dim, len(x.shape))
+    size, count = x.shape[axis], source.shape[axis]
+    if same(size, count):
+        return source
+    first = 0 if start is None else start
+    first = dim_min(first + size if isinstance(first, int) and first < 0 else first, size)
+    first = dim_max(first, 0)
+    if step == 1:
+        return _with_part(x, source, axis, first)
+    after = counted(size) - shape_tensor(first)
+    inside = (after >= 0) & (after < shape_tensor(count * step)) & (after % step == 0)
+    places = ops.Min(ops.Max(after // step, np.int64(0)), ops.Max(shape_tensor(count), np.int64(1)) - 1)
+    column = [i - axis for i in range(axis + 1, len(x.shape))]
+    if same(count, 0):
+        return x
+    return where(ops.Unsqueeze(inside, column) if column else inside, ops.Gather(source, places, axis=axis), x)
+
+
+def _with_part(x: Tensor, part: Tensor, axis: int, start: DimLike) -> Tensor:
+    """x with a part of an axis replaced."""
+    end = start + part.shape[axis]
+    pieces = [] if same(start, 0) else [_cut(x, axis, 0, start)]
+    pieces.append(part)
+    if not same(end, x.shape[axis]):
+        pieces.append(_cut(x, axis, end, _END))
+    return ops.Concat(*pieces, axis=axis)
+
+
+@lower("aten.select_scatter")
+def select_scatter(x: Tensor, source: Tensor, dim: int, index: DimLike) -> Tensor:
+    """x with one entry of an axis replaced."""
+    axis = axis_of(dim, len(x.shape))
+    start = index + x.shape[axis] if isinstance(index, int) and index < 0 else index
+    return _with_part(x, ops.Unsqueeze(source, [axis]), axis, start)
 
 
 # -- several parts ----------------------------------------------------------------------------------------------------
