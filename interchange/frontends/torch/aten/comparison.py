@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from interchange import ops
-from interchange.dtypes import DType, bool_, float32, is_float
+from interchange.dtypes import bool_, float32, is_float
 from interchange.eager.array_api import elementwise as api
+from interchange.eager.array_api.dtypes import finfo
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
 from interchange.frontends.torch.aten.creation import filled
 from interchange.frontends.torch.aten.kernels import ALL, BOUNDS, is_bool, kernel_dtype, number, where, widened
 from interchange.frontends.torch.table import Operand, Out, lower, promote
+from interchange.ops.arithmetic import Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Not
 
 
 # -- comparisons ------------------------------------------------------------------------------------------------------
@@ -29,12 +31,12 @@ def _compared(name: str, *aliases: str, function: Callable[[Tensor, Tensor], Ten
     lower(*(f"aten.{n}" for n in (name, *aliases)))(handler)
 
 
-_compared("eq", function=lambda x, y: ops.Equal(x, y), of_bools=True)
-_compared("ne", "not_equal", function=lambda x, y: ops.Not(ops.Equal(x, y)), of_bools=True)
-_compared("lt", "less", function=lambda x, y: ops.Less(x, y))
-_compared("le", "less_equal", function=lambda x, y: ops.LessOrEqual(x, y))
-_compared("gt", "greater", function=lambda x, y: ops.Greater(x, y))
-_compared("ge", "greater_equal", function=lambda x, y: ops.GreaterOrEqual(x, y))
+_compared("eq", function=Equal, of_bools=True)
+_compared("ne", "not_equal", function=lambda x, y: Not(Equal(x, y)), of_bools=True)
+_compared("lt", "less", function=Less)
+_compared("le", "less_equal", function=LessOrEqual)
+_compared("gt", "greater", function=Greater)
+_compared("ge", "greater_equal", function=GreaterOrEqual)
 
 
 @lower("aten.isclose")
@@ -133,17 +135,11 @@ def nan_to_num(x: Tensor, nan: float | None = None, posinf: float | None = None,
     """NaN becomes 0, an infinity the largest number of the dtype, or what is given for them."""
     if not is_float(x.dtype):
         return x
-    limit = _largest(x.dtype)
+    limit = finfo(x).max
     top, bottom = limit if posinf is None else posinf, -limit if neginf is None else neginf
     x = ops.Where(ops.Equal(x, number(math.inf, x)), number(top, x), x)
     x = ops.Where(ops.Equal(x, number(-math.inf, x)), number(bottom, x), x)
     return ops.Where(ops.IsNaN(x), number(0.0 if nan is None else nan, x), x)
-
-
-def _largest(dtype: DType) -> float:
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(dtype).max)
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------------

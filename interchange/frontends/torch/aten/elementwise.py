@@ -15,6 +15,7 @@ from interchange.eager.tensor import Tensor, wrap
 from interchange.frontends.torch.aten.creation import filled
 from interchange.frontends.torch.aten.kernels import ALL, is_bool, number, where, widened
 from interchange.frontends.torch.table import Operand, lower, promote, promote_float, tensor
+from interchange.ops.arithmetic import Mul, Reciprocal, Sqrt
 
 
 def scaled(x: Operand, alpha: Any, like: Operand) -> Operand:
@@ -169,11 +170,11 @@ def _one(x: Tensor) -> Tensor:
 _SIMPLE_POWERS: dict[float, Any] = {
     0: _one,
     1: lambda x: x,
-    2: lambda x: ops.Mul(x, x),
-    0.5: lambda x: ops.Sqrt(x),
-    -0.5: lambda x: ops.Reciprocal(ops.Sqrt(x)),
-    -1: lambda x: ops.Reciprocal(x),
-    -2: lambda x: ops.Reciprocal(ops.Mul(x, x)),
+    2: lambda x: Mul(x, x),
+    0.5: Sqrt,
+    -0.5: lambda x: Reciprocal(Sqrt(x)),
+    -1: Reciprocal,
+    -2: lambda x: Reciprocal(Mul(x, x)),
 }
 
 

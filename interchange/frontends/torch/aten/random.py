@@ -33,7 +33,7 @@ def _dropped(x: Tensor, p: float, outputs: int = 1) -> Any:
 def dropout(x: Tensor, p: float, train: bool) -> Tensor:
     """The elements themselves; in train mode some are zero."""
     if _training(x, p, train):
-        return _dropped(x, p)  # type: ignore[no-any-return]
+        return _dropped(x, p)
     return x * 0 if train and p == 1 else x
 
 
@@ -41,7 +41,7 @@ def dropout(x: Tensor, p: float, train: bool) -> Tensor:
 def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """`dropout`, and where an element is kept."""
     if _training(x, p, train):
-        return _dropped(x, p, outputs=2)  # type: ignore[no-any-return]
+        return _dropped(x, p, outputs=2)
     drops = train is not False and p == 1
     return x * 0 if drops else x, filled(x.shape, not drops, bool_)
 

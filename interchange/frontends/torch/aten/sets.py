@@ -8,12 +8,12 @@ import numpy as np
 
 from interchange import ops
 from interchange.dims import Dim, DimLike, product
-from interchange.dtypes import bool_, int64
+from interchange.dtypes import bool_, int64, is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.eager.trace import require_trace
 from interchange.frontends.torch.aten.creation import filled
-from interchange.frontends.torch.aten.kernels import kernel_dtype, number
+from interchange.frontends.torch.aten.kernels import number
 from interchange.frontends.torch.aten.reduce import any_, extreme
 from interchange.frontends.torch.aten.sorting import ordered
 from interchange.frontends.torch.table import Operand, Out, axis_of, lower, promote
@@ -102,7 +102,7 @@ def unique_consecutive(
     if dim is None:
         values, inverse, counts = _runs(reshape(x, (product(x.shape),)), 0, return_inverse, return_counts)
         return values, reshape(inverse, x.shape) if return_inverse else inverse, counts
-    return _runs(x, axis_of(dim, len(x.shape)), return_inverse, return_counts)
+    return _runs(x, axis_of(dim, len(x.shape)), True, True)
 
 
 def _runs(x: Tensor, axis: int, inverse: bool, counts: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,12 +133,13 @@ def _runs(x: Tensor, axis: int, inverse: bool, counts: bool) -> tuple[Tensor, Te
 def unique_dim(
     x: Tensor, dim: int, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct slices of an axis in order, which one each slice is, and how often it is. A slice with a NaN is
-    refused by ONNX's Unique nowhere: there it equals another one with a NaN in the same place.
+    """The distinct slices of an axis in order, which one each slice is, and how often it is. A NaN equals no other, for
+    which the runtime's Unique is given the ranks of the elements.
     """
-    wide = kernel_dtype(x.dtype, frozenset(("int8", "int64")))
-    values, _, inverse, counts = ops.Unique(astype(x, wide), axis=axis_of(dim, len(x.shape)), sorted=1, outputs=4)
-    return astype(values, x.dtype), inverse, counts
+    axis = axis_of(dim, len(x.shape))
+    ranks = unique(x, return_inverse=True)[1] if is_float(x.dtype) else astype(x, int64)
+    _, first, inverse, counts = ops.Unique(ranks, axis=axis, sorted=1, outputs=4)
+    return ops.Gather(x, first, axis=axis), inverse, counts
 
 
 @lower("aten.isin")
@@ -199,3 +200,41 @@ def _place(sequence: Tensor, values: Tensor, right: bool) -> Tensor:
     before = ops.CumSum(astype(of_sequence, int64), wrap(np.array(axis)))
     placed = ops.ScatterElements(before, order, before, axis=axis)  # back to where each element came from
     return reshape(slice_axis(placed, axis, start, start + count), shape)
+
+
+# -- histograms -------------------------------------------------------------------------------------------------------
+@lower("aten.histogram.bins_tensor")
+def histogram(
+    x: Tensor, edges: Tensor, *, weight: Tensor | None = None, density: bool = False
+) -> tuple[Tensor, Tensor]:
+    """How many elements (or the sum of their weights) are between each two of ascending edges, the last one included;
+    as a density divided by their sum and the widths. And the edges.
+    """
+    flat = reshape(x, (product(x.shape),))
+    bins = edges.shape[0] - 1
+    last = slice_axis(edges, 0, bins, bins + 1)
+    place = _place(edges, flat, True) - 1
+    place = ops.Where(ops.Equal(flat, last), scalar_of(bins - 1, int64), place)
+    outside = ops.Or(place < 0, ops.GreaterOrEqual(place, scalar_of(bins, int64)))
+    place = ops.Where(outside, scalar_of(bins, int64), place)
+    found = _counts(place, bins, x.dtype, None if weight is None else reshape(weight, flat.shape))
+    if density:
+        widths = slice_axis(edges, 0, 1, bins + 1) - slice_axis(edges, 0, 0, bins)
+        found = found / (ops.ReduceSum(found, [0], keepdims=1) * widths)
+    return found, edges
+
+
+@lower("aten.histogram.bin_ct")
+def histogram_of_range(
+    x: Tensor, bins: int = 100, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`histogram` with `bins` equal parts of a range, by default of that of the elements."""
+    if range is None:
+        low, high = _extremes(reshape(x, (product(x.shape),)))
+    else:
+        low, high = number(range[0], x), number(range[1], x)
+    alone = ops.Equal(low, high)
+    low, high = ops.Where(alone, low - 0.5, low), ops.Where(alone, high + 0.5, high)
+    step = wrap((np.arange(bins + 1) / bins).astype(x.dtype))
+    edges = ops.Concat(low + (high - low) * step[:-1], reshape(high, (1,)), axis=0)
+    return histogram(x, edges, weight=weight, density=density)

@@ -13,6 +13,9 @@ from interchange.eager.array_api import elementwise as api
 from interchange.eager.tensor import Tensor
 from interchange.frontends.torch.aten.kernels import number
 from interchange.frontends.torch.table import Operand, lower, promote_float
+from interchange.ops.activation import Cos, Erf, Exp, Log, Sigmoid, Sin, Tanh
+from interchange.ops.arithmetic import Pow, Reciprocal, Sqrt
+from interchange.ops.trigonometry import Acos, Acosh, Asin, Asinh, Atan, Atanh, Cosh, Sinh, Tan
 
 
 def _unary(name: str, function: Callable[[Tensor], Tensor]) -> None:
@@ -55,33 +58,34 @@ def _atanh(x: Tensor) -> Tensor:
     return api.copysign(api.log1p(2 * ops.Abs(x) / (1 - ops.Abs(x))) * 0.5, x)
 
 
-for _name, _function in {
-    "exp": lambda x: ops.Exp(x),
-    "log": lambda x: ops.Log(x),
-    "sqrt": lambda x: ops.Sqrt(x),
-    "sin": lambda x: ops.Sin(x),
-    "cos": lambda x: ops.Cos(x),
-    "tanh": lambda x: ops.Tanh(x),
-    "sigmoid": lambda x: ops.Sigmoid(x),
-    "asin": lambda x: ops.Asin(x),
-    "acos": lambda x: ops.Acos(x),
-    "atan": lambda x: ops.Atan(x),
-    "tan": _composed_in_double(ops.Tan, lambda x: ops.Sin(x) / ops.Cos(x)),
-    "sinh": _composed_in_double(ops.Sinh, _sinh),
-    "cosh": _composed_in_double(ops.Cosh, lambda x: (ops.Exp(x) + ops.Exp(-x)) * 0.5),
-    "asinh": _composed_in_double(ops.Asinh, _asinh),
-    "acosh": _composed_in_double(ops.Acosh, _acosh),
-    "atanh": _composed_in_double(ops.Atanh, _atanh),
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "exp": Exp,
+    "log": Log,
+    "sqrt": Sqrt,
+    "sin": Sin,
+    "cos": Cos,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "asin": Asin,
+    "acos": Acos,
+    "atan": Atan,
+    "tan": _composed_in_double(Tan, lambda x: Sin(x) / Cos(x)),
+    "sinh": _composed_in_double(Sinh, _sinh),
+    "cosh": _composed_in_double(Cosh, lambda x: (Exp(x) + Exp(-x)) * 0.5),
+    "asinh": _composed_in_double(Asinh, _asinh),
+    "acosh": _composed_in_double(Acosh, _acosh),
+    "atanh": _composed_in_double(Atanh, _atanh),
     "expm1": lambda x: api.expm1(x),
     "log1p": lambda x: api.log1p(x),
-    "exp2": lambda x: ops.Pow(number(2, x), x),
-    "log2": lambda x: ops.Log(x) * (1 / math.log(2)),
-    "log10": lambda x: ops.Log(x) * (1 / math.log(10)),
-    "rsqrt": lambda x: ops.Reciprocal(ops.Sqrt(x)),
-    "erf": lambda x: ops.Erf(x),
+    "exp2": lambda x: Pow(number(2, x), x),
+    "log2": lambda x: Log(x) * (1 / math.log(2)),
+    "log10": lambda x: Log(x) * (1 / math.log(10)),
+    "rsqrt": lambda x: Reciprocal(Sqrt(x)),
+    "erf": Erf,
     "deg2rad": lambda x: x * (math.pi / 180),
     "rad2deg": lambda x: x * (180 / math.pi),
-}.items():
+}
+for _name, _function in _FUNCTIONS.items():
     _unary(_name, _function)
 
 
