@@ -38,6 +38,7 @@ def export(
     output_names: Sequence[str] | None = None,
     functions: bool | type | str | Sequence[type | str] = False,
     verify: bool = True,
+    load: bool = True,
     sizes: int = 3,
     tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -46,7 +47,8 @@ def export(
 ) -> Model:
     """Export a model to ONNX, prove it equal to its source, and return it loaded in the runtime.
 
-    model: an `interchange.eager.nn.Module` or a function of tensors; it is exported in the mode (train, eval) it is in.
+    model: an `interchange.eager.nn.Module`, a `torch.nn.Module`, a function of tensors of either, an ExportedProgram of
+        PyTorch or its ``.pt2`` file. A module is exported in the mode (train, eval) it is in.
     inputs: a mapping from argument name, or a tuple in call order, of example arrays or shape strings
         (``"float32[batch, 3]"``), nested as the model takes them; bools, numbers, strings and None are constants.
         An imported model says itself what it takes.
@@ -56,10 +58,14 @@ def export(
     functions: modules kept as ONNX functions: True for all, or their classes or names.
     verify: run model and source side by side on the example and on `sizes` further admissible sizes. Without that, and
         above 1 GiB of weights, the model is loaded in the cheapest way, and made fast when you run it first.
+    load: make sure that the runtime here loads it. False, with verify=False, is for another runtime that can (bfloat16
+        on a GPU); what this one lacks is then told when you run the model.
     tolerance: (relative, absolute), for all outputs or by name. metadata, doc: written into the file.
+    options: of the frontend; for PyTorch ``weights``, a file to fill the module from.
 
     Raises TraceError or OperatorError at the user's line, SchemaError for an opset or target that cannot be had,
-    CheckError, VerifyError IX701 when the results differ, FileError.
+    CheckError, VerifyError IX701 when the results differ, LoadError, FileError; for models of PyTorch
+    ConvertError IX920 to IX930.
     """
     from interchange import schemas
     from interchange.checker import check
@@ -68,6 +74,14 @@ def export(
 
     if path is not None:
         _refuse_folder(path)
+    if verify and not load:
+        raise UsageError(
+            "IX809",
+            "a model that is not loaded cannot be proven",
+            found="load=False with verify=True",
+            expected="load=False together with verify=False",
+            fix="write verify=False as well, or leave load out",
+        )
     aim = schemas.resolve(target, opset)
     _log.info("capturing")
     with _few_collections():
@@ -86,7 +100,7 @@ def export(
         _log.info("writing")
         data = draft.write()
         light = not verify or draft.nbytes > _LIGHT_ABOVE
-        session = open_draft(ir, draft, data, light=light)
+        session = open_draft(ir, draft, data, light=light) if load else None
         if verify:
             _log.info("proving")
             report = _parity(Model(data, ir, session), captured, sizes, tolerance)
