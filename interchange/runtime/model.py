@@ -214,12 +214,13 @@ class Model:
         names = self._names if outputs is None else self._wanted(outputs)
         if not names:  # the runtime takes that for all
             return {}
+        session = self.session
         try:
             if self._native:
-                found = self.session.run(names, feeds)
+                found = session.run(names, feeds)
             else:
                 values = {n: to_ort(v) for n, v in feeds.items()}
-                found = [from_ort(v) for v in self.session.run_with_ort_values(names, values)]
+                found = [from_ort(v) for v in session.run_with_ort_values(names, values)]
         except Exception as error:  # the runtime's exceptions share no other base
             raise run_error(error, self._places, feeds.items()) from error
         return dict(zip(names, found, strict=True))
