@@ -16,24 +16,18 @@ from interchange.dims import Dim, DimLike
 from interchange.dtypes import DType
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
-from interchange.eager.trace import active_trace
 from interchange.errors import ConvertError
+from interchange.frontends.torch.aten.creation import counted, recorded
+from interchange.frontends.torch.aten.random import dropout
 from interchange.frontends.torch.table import lower
-from interchange.ops.indexing import count_to
 from interchange.ops.linear import transpose_last
 from interchange.ops.shape import reshape
 from interchange.ops.shape_tools import scalar_of
 
 
-def recorded(x: Tensor) -> Tensor:
-    """A constant as a value of the graph, so that what is made of it becomes nodes and not data."""
-    trace = active_trace()
-    return x if trace is None else trace.lift(x)
-
-
 def causal(queries: DimLike, keys: DimLike) -> Tensor:
     """bool [queries, keys]: key j is not after query i (counted from the top left, also where the sizes differ)."""
-    rows, columns = recorded(count_to(queries)), count_to(keys)
+    rows, columns = recorded(counted(queries)), counted(keys)
     return ops.GreaterOrEqual(ops.Unsqueeze(rows, [1]), ops.Unsqueeze(columns, [0]))
 
 
@@ -58,12 +52,22 @@ def _scale(q: Tensor, scale: float | None) -> Tensor:
     return wrap(np.array(scale, q.dtype))
 
 
+def _drops(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout_p: float = 0.0, *_: Any, **__: Any
+) -> bool:
+    return dropout_p > 0
+
+
+def _flash_drops(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0, *_: Any, **__: Any) -> bool:
+    return dropout_p > 0
+
+
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: Tensor, groups: int = 1
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: Tensor, groups: int = 1, dropout_p: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """softmax(q k^T * scale + bias) v and the scores. groups: how many heads of q, one after the other, share k and v.
 
-    q [..., L, E], k [..., S, E], v [..., S, Ev].
+    q [..., L, E], k [..., S, E], v [..., S, Ev]. dropout_p: the probability that a weight is dropped.
     """
     full, wide = q.shape, q
     if groups > 1:  # the queries of the heads that share a key as the rows of one product
@@ -74,14 +78,14 @@ def attend(
         scores = reshape(scores, (*full[:-1], k.shape[-2]))
     if bias is not None:
         scores = ops.Add(scores, bias)
-    weights = ops.Softmax(scores, axis=-1)
+    weights = dropout(ops.Softmax(scores, axis=-1), dropout_p, True)
     if groups == 1:
         return ops.MatMul(weights, v), scores
     together = reshape(weights, (*wide.shape[:-1], k.shape[-2]))
     return reshape(ops.MatMul(together, v), (*full[:-1], v.shape[-1])), scores
 
 
-@lower("aten.scaled_dot_product_attention")
+@lower("aten.scaled_dot_product_attention", random=_drops)
 def attention(
     q: Tensor,
     k: Tensor,
@@ -107,14 +111,6 @@ def _attention(
     scale: float | None,
     enable_gqa: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    if dropout_p:
-        raise ConvertError(
-            "IX928",
-            "attention with dropout gives other numbers at every run",
-            found=f"dropout_p={dropout_p}",
-            expected="dropout_p=0",
-            fix="call model.eval() before the export",
-        )
     groups = 1
     if enable_gqa and len(q.shape) > 2:
         groups = _groups(q.shape[-3], k.shape[-3])
@@ -123,7 +119,7 @@ def _attention(
         mask = causal(q.shape[-2], k.shape[-2])
     if mask is not None:
         bias, sees = _bias(mask, q.dtype)
-    result, scores = attend(q, k, v, bias, _scale(q, scale), groups)
+    result, scores = attend(q, k, v, bias, _scale(q, scale), groups, dropout_p)
     if sees is not None and not is_causal:
         result = ops.Where(sees, result, np.zeros((), q.dtype))
     return result, scores
@@ -142,7 +138,7 @@ def _groups(heads: DimLike, shared: DimLike) -> int:
     return count
 
 
-@lower("aten._scaled_dot_product_flash_attention_for_cpu")
+@lower("aten._scaled_dot_product_flash_attention_for_cpu", random=_flash_drops)
 def flash_attention(
     q: Tensor,
     k: Tensor,
@@ -158,7 +154,7 @@ def flash_attention(
     return result, ops.ReduceLogSumExp(scores, [-1], keepdims=0)
 
 
-@lower("aten._scaled_dot_product_attention_math")
+@lower("aten._scaled_dot_product_attention_math", random=_drops)
 def math_attention(
     q: Tensor,
     k: Tensor,

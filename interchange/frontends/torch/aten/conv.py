@@ -10,7 +10,7 @@ import numpy as np
 from interchange import ops
 from interchange.dims import DimLike
 from interchange.eager.tensor import Tensor
-from interchange.frontends.torch.aten.windows import count
+from interchange.frontends.torch.aten.creation import counted
 from interchange.frontends.torch.table import lower
 from interchange.ops.pad import pad_spatial
 from interchange.ops.shape import reshape
@@ -84,15 +84,22 @@ def conv_transpose(
 ) -> Tensor:
     """The transpose of `conv` as a map of images."""
     rank = len(weight.shape) - 2
+    strides, pads, extra = each(stride, rank), each(padding, rank), each(output_padding, rank)
+    how: dict[str, Any] = {"strides": strides, "dilations": each(dilation, rank), "group": groups}
     inputs = (weight,) if bias is None else (weight, bias)
-    how: dict[str, Any] = {
-        "pads": each(padding, rank) * 2,
-        "strides": each(stride, rank),
-        "dilations": each(dilation, rank),
-        "output_padding": each(output_padding, rank),
-        "group": groups,
-    }
-    return over_batch(lambda images: ops.ConvTranspose(images, *inputs, **how), x, rank)
+    if all(e < s for e, s in zip(extra, strides, strict=True)):
+        if any(extra):
+            how["output_padding"] = extra
+        return over_batch(lambda images: ops.ConvTranspose(images, *inputs, pads=pads * 2, **how), x, rank)
+    # ONNX Runtime takes no more: less is cut off at the end, and behind that there is the bias alone
+    cut = [max(p - e, 0) for p, e in zip(pads, extra, strict=True)]
+    behind = [max(e - p, 0) for p, e in zip(pads, extra, strict=True)]
+
+    def longer(images: Tensor) -> Tensor:
+        y = pad_spatial(ops.ConvTranspose(images, weight, pads=pads + cut, **how), [0] * rank, behind)
+        return y if bias is None else ops.Add(y, ops.Unsqueeze(bias, list(range(1, rank + 1))))
+
+    return over_batch(longer, x, rank)
 
 
 @lower("aten.convolution", "aten._convolution")
@@ -129,7 +136,7 @@ def _columns(
     n, c = x.shape[:2]
     x = pad_spatial(x, padding, padding)
     for i, (size, k, d, s) in enumerate(zip(x.shape[2:], kernel, dilation, stride, strict=True)):
-        windows = ops.Mul(count((size - (k - 1) * d - 1) // s + 1), s)
+        windows = ops.Mul(counted((size - (k - 1) * d - 1) // s + 1), s)
         places = ops.Add(ops.Unsqueeze(windows, [0]), np.arange(k)[:, None] * d)  # [kernel, windows]
         x = ops.Gather(x, places, axis=2 + 2 * i)
     kh, h, kw, w = x.shape[2:]

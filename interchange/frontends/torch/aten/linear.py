@@ -112,7 +112,21 @@ def bilinear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None = None) -
 def einsum(equation: str, tensors: Sequence[Tensor], *, path: Any = None, out: Out) -> Tensor:
     """Einstein's sum, whole: ONNX Runtime takes it apart into transposes and matrix products."""
     wide = np.dtype(np.int32) if not is_float(out.dtype) and out.dtype.itemsize < 4 else out.dtype
-    return ops.Einsum(*[astype(t, wide) for t in tensors], equation=equation.replace(" ", ""))
+    equation = equation.replace(" ", "")
+    terms = equation.partition("->")[0].split(",")
+    operands = _equal_dots([astype(t, wide) for t in tensors], terms)
+    return ops.Einsum(*operands, equation=equation)
+
+
+def _equal_dots(tensors: list[Tensor], terms: list[str]) -> list[Tensor]:
+    """The operands with axes of size 1 before those that ``...`` stands for, so that it is as many in each."""
+    dots = [len(t.shape) - len(term.replace("...", "")) for t, term in zip(tensors, terms, strict=True)]
+    longest = max((n for n, term in zip(dots, terms, strict=True) if "..." in term), default=0)
+    for i, (n, term) in enumerate(zip(dots, terms, strict=True)):
+        if "..." in term and n < longest:
+            at = term.index("...")
+            tensors[i] = ops.Unsqueeze(tensors[i], list(range(at, at + longest - n)))
+    return tensors
 
 
 @lower("aten.chain_matmul", "aten.linalg_multi_dot")

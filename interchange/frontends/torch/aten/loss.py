@@ -37,6 +37,11 @@ def _at_least_zero(x: Tensor) -> Tensor:
     return ops.Relu(x)
 
 
+def _lined(x: Tensor) -> Tensor:
+    """A 0-d tensor as one of one element."""
+    return x if x.shape else ops.Unsqueeze(x, [0])
+
+
 def _zero(like: Tensor) -> Tensor:
     return wrap(np.zeros((), like.dtype))
 
@@ -239,6 +244,7 @@ def multi_margin_loss(
     reduction: int = MEAN,
 ) -> Tensor:
     """The mean over the classes j other than the target t of max(0, margin - x[t] + x[j])^p, times weight[t]."""
+    x, target = _lined(x), _lined(target)
     axis = len(x.shape) - 1
     index = ops.Unsqueeze(target, [axis]) if len(target.shape) == axis else target
     away = ops.Sub(ops.Add(x, tensor(margin, x.dtype)), ops.GatherElements(x, index, axis=axis))
@@ -253,6 +259,7 @@ def multi_margin_loss(
 
 
 def _multilabel_margin(x: Tensor, target: Tensor, reduction: int) -> tuple[Tensor, Tensor]:
+    x, target = _lined(x), _lined(target)
     last = len(x.shape) - 1
     count = x.shape[last]
     ended = ops.CumSum(astype(ops.Equal(target, tensor(-1, target.dtype)), np.int64), wrap(np.array(last)))

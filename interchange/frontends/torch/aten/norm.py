@@ -48,6 +48,8 @@ def _batch_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, var: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The normalised x, and the mean and variance (divided by the count) that it was normalised by."""
+    if len(x.shape) < 2:  # PyTorch takes it where there is nothing in it
+        return x, x, x
     channels = x.shape[1]
     scale, shift = _or(weight, 1, (channels,), x.dtype), _or(bias, 0, (channels,), x.dtype)
     if mean is None or var is None:
@@ -264,6 +266,8 @@ def cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> 
     """x y / (max(|x|, eps) max(|y|, eps)) along an axis."""
     x, y = promote_float(x, y)
     rank = max(len(x.shape), len(y.shape))
+    if not rank:
+        return ops.Squeeze(cosine_similarity(*[ops.Unsqueeze(v, [0, 1]) for v in (x, y)], 0, eps), [0])
     axis = [axis_of(dim, rank) - rank]
     units = [ops.Div(v, ops.Max(ops.ReduceL2(v, axis, keepdims=1), tensor(eps, v.dtype))) for v in (x, y)]
     return ops.ReduceSum(ops.Mul(*units), axis, keepdims=0)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from interchange import ops
-from interchange.dims import DimLike
+from interchange.dims import DimLike, dim_max, dim_min
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
 from interchange.frontends.torch.table import Operand, lower, tensor
+from interchange.ops.pad import pad_axes
 from interchange.ops.shape_tools import shape_tensor
 
-_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES = {"reflect": "reflect", "replicate": "edge"}
 
 
 def padded(x: Tensor, amounts: Sequence[DimLike], mode: str, value: Operand | None = None) -> Tensor:
@@ -23,12 +24,31 @@ def padded(x: Tensor, amounts: Sequence[DimLike], mode: str, value: Operand | No
     after: list[DimLike] = [0] * (rank - count) + [amounts[2 * i + 1] for i in reversed(range(count))]
     if all(isinstance(a, int) and a == 0 for a in amounts):
         return x
-    narrow = x.dtype.kind in "b" or (x.dtype.kind in "iu" and x.dtype.itemsize == 2)
+    narrow = x.dtype.kind == "b" or (x.dtype.kind in "iu" and x.dtype.itemsize == 2)
     wide = astype(x, np.int32) if narrow else x  # which ONNX Runtime pads
-    pads = shape_tensor([*before, *after])
-    if mode != "constant":
-        return ops.Pad(wide, pads, mode=_MODES[mode])
-    return ops.Pad(wide, pads, tensor(value, wide.dtype) if value is not None and value != 0 else None)
+    if mode == "circular":
+        return _circular(wide, before, after)
+    if mode == "constant":
+        fill = tensor(value, wide.dtype) if value is not None and value != 0 else None
+        return ops.Pad(wide, shape_tensor([*before, *after]), fill)
+    if any(isinstance(a, int) and a < 0 for a in amounts):  # ONNX crops first, PyTorch last
+        grow = [dim_max(a, 0) for a in (*before, *after)]
+        wide = ops.Pad(wide, shape_tensor(grow), mode=_MODES[mode])
+        return ops.Pad(wide, shape_tensor([dim_min(a, 0) for a in (*before, *after)]))
+    return ops.Pad(wide, shape_tensor([*before, *after]), mode=_MODES[mode])
+
+
+def _circular(x: Tensor, before: Sequence[DimLike], after: Sequence[DimLike]) -> Tensor:
+    """Each axis with its end put before it and its beginning behind; ONNX Runtime's own mode fails on small axes."""
+    x = pad_axes(x, [(dim_min(b, 0), dim_min(a, 0)) for b, a in zip(before, after, strict=True)])
+    for axis, (b, a) in enumerate(zip(before, after, strict=True)):
+        size, parts = x.shape[axis], [x]
+        if not (isinstance(b, int) and b <= 0):
+            parts.insert(0, ops.Slice(x, shape_tensor([size - b]), shape_tensor([size]), [axis]))
+        if not (isinstance(a, int) and a <= 0):
+            parts.append(ops.Slice(x, [0], shape_tensor([a]), [axis]))
+        x = ops.Concat(*parts, axis=axis) if len(parts) > 1 else x
+    return x
 
 
 @lower("aten.pad")

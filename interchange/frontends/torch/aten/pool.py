@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -121,8 +122,8 @@ def _pooled(
     return over_batch(lambda lines: ops.Squeeze(_max_pool(*_flat(lines, w, out)), [2]), x, 1)
 
 
-@lower("aten.max_pool1d")
-def max_pool1d(
+def max_pool(
+    rank: int,
     x: Tensor,
     kernel: Any,
     stride: Any = (),
@@ -132,42 +133,12 @@ def max_pool1d(
     *,
     out: Out,
 ) -> Tensor:
-    """The maximum of each window of [N, C, L] or [C, L]."""
-    return _pooled(x, 1, kernel, stride, padding, dilation, ceil_mode, out.shape)
+    """The maximum of each window of [N, C, d...] or [C, d...]."""
+    return _pooled(x, rank, kernel, stride, padding, dilation, ceil_mode, out.shape)
 
 
-@lower("aten.max_pool2d")
-def max_pool2d(
-    x: Tensor,
-    kernel: Any,
-    stride: Any = (),
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    *,
-    out: Out,
-) -> Tensor:
-    """The maximum of each window of [N, C, H, W] or [C, H, W]."""
-    return _pooled(x, 2, kernel, stride, padding, dilation, ceil_mode, out.shape)
-
-
-@lower("aten.max_pool3d")
-def max_pool3d(
-    x: Tensor,
-    kernel: Any,
-    stride: Any = (),
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    *,
-    out: Out,
-) -> Tensor:
-    """The maximum of each window of [N, C, D, H, W] or [C, D, H, W]."""
-    return _pooled(x, 3, kernel, stride, padding, dilation, ceil_mode, out.shape)
-
-
-@lower("aten.max_pool1d_with_indices", "aten.max_pool2d_with_indices", "aten.max_pool3d_with_indices")
 def max_pool_with_indices(
+    rank: int,
     x: Tensor,
     kernel: Any,
     stride: Any = (),
@@ -178,10 +149,8 @@ def max_pool_with_indices(
     out: list[Out],
 ) -> tuple[Tensor, Tensor]:
     """The maximum of each window, and where it is in the flattened image of its channel."""
-    shape = out[0].shape
-    rank = len(each(kernel, 1)) if isinstance(kernel, (list, tuple)) and len(kernel) > 1 else len(shape) - 2
     w = _window(rank, kernel, stride, padding, dilation, ceil_mode)
-    maps = shape[-rank:]
+    maps = out[0].shape[-rank:]
 
     def both(images: Tensor) -> tuple[Tensor, Tensor]:
         at = ops.Unsqueeze(positions(images.shape[2:]), [0, 1])
@@ -193,6 +162,11 @@ def max_pool_with_indices(
         return first_and_last(values, far, [2])
 
     return _over(both, x, rank)  # type: ignore[no-any-return]
+
+
+for _rank in (1, 2, 3):
+    lower(f"aten.max_pool{_rank}d")(partial(max_pool, _rank))
+    lower(f"aten.max_pool{_rank}d_with_indices")(partial(max_pool_with_indices, _rank))
 
 
 @lower("aten.max_unpool2d", "aten.max_unpool3d")
@@ -235,38 +209,8 @@ def _count(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool) -> Tens
     return ops.ReduceSum(bare.taps(ones((1, 1, *grown), x.dtype), maps, 0), [2], keepdims=0)
 
 
-def _averaged(
-    x: Tensor,
+def avg_pool(
     rank: int,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    ceil: bool,
-    include: bool,
-    out: Shape,
-    divisor: int | None = None,
-) -> Tensor:
-    w = _window(rank, kernel, stride, padding, 1, ceil)
-    return over_batch(lambda images: _avg_pool(images, w, out[-rank:], include, divisor), x, rank)
-
-
-@lower("aten.avg_pool1d")
-def avg_pool1d(
-    x: Tensor,
-    kernel: Any,
-    stride: Any = (),
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    *,
-    out: Out,
-) -> Tensor:
-    """The mean of each window of [N, C, L] or [C, L]."""
-    return _averaged(x, 1, kernel, stride, padding, ceil_mode, count_include_pad, out.shape)
-
-
-@lower("aten.avg_pool2d")
-def avg_pool2d(
     x: Tensor,
     kernel: Any,
     stride: Any = (),
@@ -277,24 +221,14 @@ def avg_pool2d(
     *,
     out: Out,
 ) -> Tensor:
-    """The mean of each window of [N, C, H, W] or [C, H, W]."""
-    return _averaged(x, 2, kernel, stride, padding, ceil_mode, count_include_pad, out.shape, divisor_override)
+    """The mean of each window of [N, C, d...] or [C, d...]."""
+    w = _window(rank, kernel, stride, padding, 1, ceil_mode)
+    maps = out.shape[-rank:]
+    return over_batch(lambda images: _avg_pool(images, w, maps, count_include_pad, divisor_override), x, rank)
 
 
-@lower("aten.avg_pool3d")
-def avg_pool3d(
-    x: Tensor,
-    kernel: Any,
-    stride: Any = (),
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-    *,
-    out: Out,
-) -> Tensor:
-    """The mean of each window of [N, C, D, H, W] or [C, D, H, W]."""
-    return _averaged(x, 3, kernel, stride, padding, ceil_mode, count_include_pad, out.shape, divisor_override)
+for _rank in (1, 2, 3):
+    lower(f"aten.avg_pool{_rank}d")(partial(avg_pool, _rank))
 
 
 # -- to a given size ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from interchange.dtypes import Array, float32, is_float, name_of
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import ConvertError
-from interchange.frontends.torch.aten.windows import count
+from interchange.frontends.torch.aten.creation import counted
 from interchange.frontends.torch.table import Out, lower
 from interchange.ops.pad import apply_along
 from interchange.ops.resize import interpolation
@@ -77,7 +77,7 @@ def _nearest(x: Tensor, out: Out, given: Sequence[Any], half: float) -> Tensor:
 def _source_of_any_size(n: DimLike, m: DimLike, factor: float | None, half: float) -> Tensor:
     """`_source`, computed in the graph."""
     step = wrap(np.array(1 / factor, float32)) if factor else ops.Div(scalar_of(n, float32), scalar_of(m, float32))
-    places = ops.Add(astype(count(m), float32), np.array(half, float32))
+    places = ops.Add(astype(counted(m), float32), np.array(half, float32))
     return ops.Min(astype(ops.Floor(ops.Mul(places, step)), np.int64), shape_tensor(n - 1))
 
 

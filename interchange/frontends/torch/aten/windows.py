@@ -13,13 +13,10 @@ from interchange.dims import DimLike, dim_max, dim_min, product
 from interchange.dtypes import is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
-from interchange.eager.trace import active_trace
-from interchange.ops.indexing import count_to
+from interchange.frontends.torch.aten.creation import counted
 from interchange.ops.pad import pad_spatial
 from interchange.ops.shape import reshape
 from interchange.ops.shape_tools import shape_tensor
-
-_SMALL = 128  # up to this many positions are constants; more are counted in the graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +47,9 @@ class Window:
         return ops.Concat(*[ops.Unsqueeze(s, [2]) for s in slices], axis=2)
 
 
-def count(size: DimLike) -> Tensor:
-    """0, 1, ... size - 1: a constant where it is small, else counted in the graph."""
-    trace = active_trace()
-    if isinstance(size, int) and (size <= _SMALL or trace is None):
-        return count_to(size)
-    start, step = wrap(np.array(0, np.int64)), wrap(np.array(1, np.int64))
-    return ops.Range(start if trace is None else trace.lift(start), shape_tensor(size), step)
-
-
 def positions(image: Sequence[DimLike]) -> Tensor:
     """The number of each element of an image, counted in row-major order: int64 [*image]."""
-    return reshape(count(product(image)), tuple(image))
+    return reshape(counted(product(image)), tuple(image))
 
 
 def first_and_last(x: Tensor, at: Tensor, axes: list[int]) -> tuple[Tensor, Tensor]:
@@ -95,7 +83,7 @@ class Parts:
 
 def parts(size: DimLike, out: DimLike) -> Parts:
     """The windows that adaptive pooling divides an axis into; of symbolic sizes they are computed in the graph."""
-    i = count(out)
+    i = counted(out)
     n, m = shape_tensor(size), shape_tensor(out)
     start = ops.Div(ops.Mul(i, n), m)
     end = ops.Div(ops.Add(ops.Mul(ops.Add(i, 1), n), ops.Sub(m, 1)), m)
@@ -104,7 +92,7 @@ def parts(size: DimLike, out: DimLike) -> Parts:
     else:
         longest = dim_min(size, (size + out - 1) // out + 1)
     last = ops.Unsqueeze(ops.Sub(end, 1), [1])
-    at = ops.Min(ops.Add(ops.Unsqueeze(start, [1]), ops.Unsqueeze(count(longest), [0])), last)
+    at = ops.Min(ops.Add(ops.Unsqueeze(start, [1]), ops.Unsqueeze(counted(longest), [0])), last)
     return Parts(at, ops.Sub(end, start), longest)
 
 
@@ -120,7 +108,7 @@ def inside(windows: Sequence[Parts]) -> Tensor:
     rank = 2 * len(windows)
     result: Tensor | None = None
     for i, window in enumerate(windows):
-        short = ops.Less(ops.Unsqueeze(count(window.longest), [0]), ops.Unsqueeze(window.lengths, [1]))
+        short = ops.Less(ops.Unsqueeze(counted(window.longest), [0]), ops.Unsqueeze(window.lengths, [1]))
         short = ops.Unsqueeze(short, [a for a in range(rank) if a not in (2 * i, 2 * i + 1)])
         result = short if result is None else ops.And(result, short)
     assert result is not None
