@@ -26,7 +26,7 @@ def scaled(x: Operand, alpha: Any, like: Operand) -> Operand:
     return mul(a, tensor(alpha, b.dtype))
 
 
-@lower("aten.add", "aten.__or__.bool")
+@lower("aten.add")
 def add(a: Operand, b: Operand, *, alpha: Any = 1) -> Tensor:
     """a + alpha * b; of bools, or."""
     x, y = promote(a, scaled(b, alpha, a))

@@ -42,7 +42,7 @@ def count(x: Tensor, dim: Dims) -> DimLike:
 
 
 # -- sums -------------------------------------------------------------------------------------------------------------
-@lower("aten.sum", "prims.sum")
+@lower("aten.sum")
 def sum_(x: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Out, **_: Any) -> Tensor:
     """The sum, in the dtype of the result: of integers and bools int64."""
     return reduced(ops.ReduceSum, astype(x, out.dtype), dim, keepdim)
@@ -110,13 +110,8 @@ def _truth(op: Any, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
 
 
 # -- variance ---------------------------------------------------------------------------------------------------------
-@lower("aten.var.correction", "prims.var")
-def var(x: Tensor, dim: Dims = None, *, correction: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
-    """The sum of the squared distances from the mean, divided by n - correction (1 when left out)."""
-    return _var_mean(x, dim, 1 if correction is None else correction, keepdim)[0]
-
-
-def _var_mean(x: Tensor, dim: Dims, correction: Any, keepdim: bool) -> tuple[Tensor, Tensor]:
+def var_mean(x: Tensor, dim: Dims, correction: Any, keepdim: bool) -> tuple[Tensor, Tensor]:
+    """The sum of the squared distances from the mean, divided by n - correction; and the mean."""
     middle = _mean(x, dim, True)
     apart = x - middle
     total = reduced(ops.ReduceSum, apart * apart, dim, keepdim)
@@ -147,13 +142,13 @@ def _variants(name: str, function: Callable[[Tensor, Dims, Any, bool], Any]) -> 
 
 
 def _std_mean(x: Tensor, dim: Dims, correction: Any, keepdim: bool) -> tuple[Tensor, Tensor]:
-    variance, middle = _var_mean(x, dim, correction, keepdim)
+    variance, middle = var_mean(x, dim, correction, keepdim)
     return ops.Sqrt(variance), middle
 
 
-_variants("var", lambda *args: _var_mean(*args)[0])
+_variants("var", lambda *args: var_mean(*args)[0])
 _variants("std", lambda *args: _std_mean(*args)[0])
-_variants("var_mean", _var_mean)
+_variants("var_mean", var_mean)
 _variants("std_mean", _std_mean)
 
 
@@ -171,13 +166,13 @@ def extreme(op: Any, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     return ops.Where(reduced(ops.ReduceMax, _nan(x), dim, keepdim, EXTREMES) > 0, number(np.nan, x), found)
 
 
-@lower("aten.amax", "prims.amax")
+@lower("aten.amax")
 def amax(x: Tensor, dim: Dims = None, keepdim: bool = False, **_: Any) -> Tensor:
     """The largest element over axes."""
     return extreme(ops.ReduceMax, x, dim, keepdim)
 
 
-@lower("aten.amin", "prims.amin")
+@lower("aten.amin")
 def amin(x: Tensor, dim: Dims = None, keepdim: bool = False, **_: Any) -> Tensor:
     """The smallest element over axes."""
     return extreme(ops.ReduceMin, x, dim, keepdim)

@@ -71,13 +71,7 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: DimLike = 0, *
 def _size_of(number: Tensor, name: str) -> DimLike:
     """A number that is computed from data as a size."""
     known = number._known()
-    if known is not None:
-        size: DimLike = known.item()
-        return size
-    trace = require_trace()
-    dim: Dim = trace.fresh_dim(name)
-    trace._sizes[str(dim)] = reshape(number, (1,))
-    return dim
+    return require_trace().size_from(number, name) if known is None else int(known.item())
 
 
 # -- sets -------------------------------------------------------------------------------------------------------------
