@@ -98,8 +98,17 @@ class ParityReport:
                 where=_parting(self.trials, first) or self.runtime,
                 found="; ".join(line[4:] for line in bad),
                 expected="equal outputs within the tolerance of their dtype",
-                fix="look for randomness, state or code that depends on data; widen `tolerance` only for a known cause",
+                fix=_remedy(self.trials),
             )
+
+
+def _remedy(trials: Sequence[Trial]) -> str:
+    """What to do: a size that fails at 1 and nowhere else wants a minimum."""
+    bad, good = [t.sizes for t in trials if not t.ok], [t.sizes for t in trials if t.ok]
+    for name in bad[0] if good and bad else ():
+        if all(s.get(name) == 1 for s in bad) and all(s.get(name) != 1 for s in good):
+            return f'if {name} = 1 is not meant to work, say so: interchange.dims.Dim("{name}", min=2)'
+    return "look for randomness, state or code that depends on data; widen `tolerance` only for a known cause"
 
 
 def _plain(trial: Trial) -> dict[str, Any]:

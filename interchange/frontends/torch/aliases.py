@@ -12,7 +12,7 @@ import torch
 
 # ops that may return their input itself, though their schema does not say so
 _MAY_RETURN_INPUT = frozenset(
-    f"aten.{name}"
+    f"aten.{name}.default"
     for name in (
         "dropout",
         "feature_dropout",
@@ -22,10 +22,9 @@ _MAY_RETURN_INPUT = frozenset(
         "atleast_1d",
         "atleast_2d",
         "atleast_3d",
-        "broadcast_tensors",
-        "meshgrid",
     )
 )
+_VIEWS_OF_LISTS = frozenset(("aten.meshgrid.default", "aten.meshgrid.indexing", "aten.broadcast_tensors.default"))
 # ops that update running statistics which their schema does not mark as written
 _KEEP_STATISTICS = dict.fromkeys((f"aten.{n}.default" for n in ("batch_norm", "instance_norm", "native_batch_norm")), 5)
 
@@ -47,22 +46,25 @@ def _sources(node: Any) -> list[Any]:
     """The argument nodes whose memory a node's result may share."""
     if node.op != "call_function":
         return []
-    target = node.target
-    if getattr(target, "__name__", "") == "getitem":
+    if getattr(node.target, "__name__", "") == "getitem":
         return list(node.args[:1])
-    schema = getattr(target, "_schema", None)
+    schema = getattr(node.target, "_schema", None)
     if schema is None:
         return []
-    if str(target).rpartition(".")[0] in _MAY_RETURN_INPUT:
-        return list(node.all_input_nodes[:1])
-    sets = {s for r in schema.returns if r.alias_info for s in r.alias_info.before_set}
-    if not sets:
-        return []
-    return [
-        node.args[i]
-        for i, a in enumerate(schema.arguments)
-        if a.alias_info is not None and i < len(node.args) and sets & a.alias_info.before_set
-    ]
+    if returns_input(node):
+        return list(node.args[:1])
+    if str(node.target) in _VIEWS_OF_LISTS:
+        return list(node.all_input_nodes)
+    return [a for formal, a in zip(schema.arguments, node.args, strict=False) if formal.alias_info is not None]
+
+
+def returns_input(node: Any) -> bool:
+    """Whether a node, unknown to its schema, gives back its input: dropout that drops nothing, a cast to its dtype."""
+    if str(node.target) not in _MAY_RETURN_INPUT or not isinstance(node.args[0], torch.fx.Node):
+        return False
+    source, result = node.args[0].meta.get("val"), node.meta.get("val")
+    same = source is not None and source.dtype == result.dtype and source.dim() == result.dim()
+    return same and not (len(node.args) > 2 and node.args[2] is True)
 
 
 def writes_into_given(graph: Any) -> bool:

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Spec
 from interchange.errors import ConvertError
+from interchange.frontends.torch.aliases import returns_input
 from interchange.frontends.torch.sizes import equality_place, shape_environment
 from interchange.frontends.torch.unsupported import line_of
 
@@ -150,6 +151,9 @@ def _refuse_meta(module: Any) -> None:
 
 def functional(program: Any) -> Any:
     """The program without writes into memory, as PyTorch rewrites it; composite operators stay whole."""
+    for node in program.graph.nodes:  # what gives back its input is a view of it, which only its schema does not know
+        if node.op == "call_function" and returns_input(node):
+            node.target, node.args, node.kwargs = torch.ops.aten.alias.default, node.args[:1], {}
     with quiet(), symbolic_shapes.patch(backed_size_oblivious=True):
         return program.run_decompositions({})
 

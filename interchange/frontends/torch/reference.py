@@ -89,9 +89,11 @@ class Source:
         args, kwargs = self.arguments(tensors)
         held = {n: self._held(target) for n, target in self.state.items()}
         before = {n: t.detach().clone() for n, t in held.items()}
+        versions = self._versions()
         try:
             with torch.no_grad():
                 returned = self.model(*args, **kwargs)
+            self._refuse_unknown_writes(versions, held)
             found = [_array(v) for v in tree_flatten(returned)[0] if v is not None]
             found += [to_numpy(tensors[n]) for n in self.changed]
             found += [to_numpy(t).copy() for t in held.values()]
@@ -109,6 +111,26 @@ class Source:
                     t.copy_(before[n])
         names = [*self.outputs, *self.changed.values(), *(f"{n}.next" for n in self.state)]
         return dict(zip(names, found, strict=True))
+
+    def _versions(self) -> dict[str, tuple[Any, int]]:
+        """How often each parameter and buffer was written into so far."""
+        if not isinstance(self.model, torch.nn.Module):
+            return {}
+        tensors = (*self.model.named_parameters(), *self.model.named_buffers())
+        return {n: (t, t._version) for n, t in tensors if not t.is_inference()}
+
+    def _refuse_unknown_writes(self, versions: Mapping[str, tuple[Any, int]], held: Mapping[str, Any]) -> None:
+        """Raise ConvertError IX924 where the model changes what its export would leave as it is."""
+        known = {id(t) for t in held.values()}
+        changed = [n for n, (t, version) in versions.items() if t._version != version and id(t) not in known]
+        if changed:
+            raise ConvertError(
+                "IX924",
+                "the model changes its state in a way that the capture does not show, and the export would not keep it",
+                found=", ".join(changed),
+                expected="state that is changed by operations on it: self.name.copy_(value)",
+                fix="change the buffer itself, not its .data or a NumPy view of it",
+            )
 
     def _held(self, target: str) -> Any:
         path, _, name = target.rpartition(".")
