@@ -149,14 +149,19 @@ trunc = _rounding("trunc", lambda x: Where(x < 0, Ceil(x), Floor(x)), "The whole
 def signbit(x: Tensor) -> Tensor:
     """Whether the sign is negative: true of -0.0, which 1 / x tells from 0.0. Of NaN always false."""
     need(x, lambda x: is_float(x.dtype), "floats", "signbit")
-    return Less(Where(x == 0, Reciprocal(x), x), constant(0, x))
+    return Less(_signed(x), constant(0, x))
+
+
+def _signed(x: Tensor) -> Tensor:
+    """Numbers with the signs of x, and no zeros: what stands for -0.0 is less than 0."""
+    return Where(x == 0, Reciprocal(x), x)
 
 
 @_binary
 def copysign(x1: Tensor, x2: Tensor) -> Tensor:
     """The magnitude of x1 with the sign of x2 (of a NaN: positive)."""
     magnitude = Abs(x1)
-    return Where(signbit(x2), Neg(magnitude), magnitude)
+    return Where((_signed(x2) >= 0) | IsNaN(x2), magnitude, Neg(magnitude))  # see atan2 for the order
 
 
 @_binary
@@ -260,7 +265,8 @@ def atan2(x1: Tensor, x2: Tensor) -> Tensor:
     angle = Atan(ratio)
     angle = Where(a > b, constant(math.pi / 2, x1) - angle, angle)
     angle = Where(signbit(x2), constant(math.pi, x1) - angle, angle)
-    return Where(signbit(x1), Neg(angle), angle)
+    # ONNX Runtime's Where keeps the sign of a zero in its last input only (and it takes a Not away from a condition)
+    return Where(_signed(x1) >= 0, angle, Neg(angle))
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------------
