@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from interchange.cli.models import find_model, inputs_option, need_inputs
+from interchange.cli.models import find_source, need_inputs, set_mode, source_options, users_code
+
+if TYPE_CHECKING:
+    from interchange.runtime import Model
 
 
 @click.command("export")
 @click.argument("model")
 @click.argument("path", type=click.Path(dir_okay=False))
-@inputs_option
-@click.option("--dynamic", type=click.Choice(["auto"]), help="Let every dimension of the example vary that can.")
+@source_options
 @click.option("--opset", type=int, help="The opset of ai.onnx to write.")
 @click.option("--target", help='The runtime it must load in, such as "onnxruntime>=1.18".')
 @click.option("--function", "functions", multiple=True, help="Keep modules of this class or path as ONNX functions.")
@@ -24,7 +27,9 @@ def command(
     model: str,
     path: str,
     inputs: tuple[str, ...],
-    dynamic: str | None,
+    dynamic: tuple[str, ...],
+    dims: tuple[str, ...],
+    weights: str | None,
     opset: int | None,
     target: str | None,
     functions: tuple[str, ...],
@@ -34,45 +39,68 @@ def command(
 ) -> None:
     """Export MODEL to the file PATH.
 
-    MODEL is path/to/file.py:name or package.module:name, where the name is a model, or a function without arguments
-    that returns a model or (model, inputs).
+    MODEL is path/to/file.py:name or package.module:name, where the name is a model (of interchange.eager or PyTorch)
+    or a function without arguments that returns a model or (model, inputs). Or it is the .pt2 file of torch.export.
 
-      interchange export iris.py:make iris.onnx --input "x: float32[batch, 3]" --target "onnxruntime>=1.18"
+    \b
+    interchange export iris.py:make iris.onnx --input "x: float32[batch, 3]" --target "onnxruntime>=1.18"
+    interchange export net.py:make net.onnx --dynamic "x: batch, _, time" --dim "batch=1..64" --weights net.safetensors
     """
     from interchange import export
-    from interchange.checker.context import plural
     from interchange.cli.output import emit, progress
 
-    source, example = find_model(model, inputs)
-    need_inputs(source, example, model)
-    if hasattr(source, "train"):
-        source.train(train)
-    with progress(f"exporting {model}"):
+    source = find_source(model, inputs, dynamic, dims, weights)
+    need_inputs(source, model)
+    set_mode(source.model, train, model)
+    with progress(f"exporting {model}"), users_code(model):
         result = export(
-            source,
-            example,
+            source.model,
+            source.inputs,
             path,
-            dynamic=dynamic,
+            dynamic=source.dynamic,
             opset=opset,
             target=target,
             functions=functions or False,
             verify=not no_verify,
+            options=source.options,
         )
-    report: Any = result.evidence
-    inputs_text, outputs_text = (", ".join(map(str, specs.values())) for specs in (result.inputs, result.outputs))
     emit(
         {
             "path": path,
             "inputs": [str(s) for s in result.inputs.values()],
             "outputs": [str(s) for s in result.outputs.values()],
             "opset": result.opsets[""],
-            "evidence": report,
+            "guards": [g.to_dict() for g in result.guards],
+            "state": result.state,
+            "evidence": result.evidence,
         },
         as_json,
-        f"wrote {path}: {inputs_text} -> {outputs_text}\n"
-        + (
-            "not verified"
-            if report is None
-            else f"verified in {report['runtime']} at {plural(len(report['trials']), 'size')}"
-        ),
+        "\n".join([f"wrote {path}: {_signature(result)}", *_conditions(result), _proof(result.evidence)]),
     )
+
+
+def _signature(result: Model) -> str:
+    state = {**result.state, **{output: name for name, output in result.state.items()}}
+    parts = (", ".join(str(s) for n, s in specs.items() if n not in state) for specs in (result.inputs, result.outputs))
+    return " -> ".join(parts)
+
+
+_MANY = 5  # a network in train mode has two states for each of its normalisations
+
+
+def _conditions(result: Model) -> Iterator[str]:
+    """What a user of the file must know of it: for which sizes it is right, and what it hands on."""
+    for guard in result.guards:
+        yield f"valid where: {guard.condition} ({guard.where or guard.why})"
+    state = [f"{name} -> {output}" for name, output in result.state.items()]
+    if state:
+        more = f", ... ({len(state)} in all)" if len(state) > _MANY else ""
+        yield f"state: {', '.join(state[:_MANY])}{more}"
+
+
+def _proof(evidence: dict[str, Any] | None) -> str:
+    from interchange.checker.context import plural
+
+    if evidence is None:
+        return "not verified"
+    return f"verified in {evidence['runtime']} at {plural(len(evidence['trials']), 'size')}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -41,9 +42,20 @@ def on_terminal(stream: IO[str] | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+class _Stages(logging.Handler):
+    """Shows the stages that the library tells of by its logger."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.show(record.getMessage())
+
+
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """A spinner on a terminal while something takes its time; nothing in a pipe."""
+    """A spinner on a terminal while something takes its time, with the stage it is in; nothing in a pipe."""
     if not on_terminal(sys.stderr):
         yield
         return
@@ -52,5 +64,14 @@ def progress(what: str) -> Iterator[None]:
 
     from interchange.errors import printable
 
-    with Console(stderr=True).status(Text(printable(what))):  # Text: a file's name is no markup
-        yield
+    logger = logging.getLogger("interchange")
+    before = logger.level
+    with Console(stderr=True).status(Text(printable(what))) as status:  # Text: a file's name is no markup
+        stages = _Stages(lambda stage: status.update(Text(printable(f"{what}: {stage}"))))
+        logger.addHandler(stages)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)
+            logger.removeHandler(stages)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from interchange.cli.models import find_model, inputs_option, read_shapes
+from interchange.cli.models import find_source, set_mode, source_options, users_code
 
 
 @click.command("verify")
 @click.argument("path", type=click.Path())
 @click.argument("model", required=False)
-@inputs_option
+@source_options
 @click.option(
     "--sizes",
     default=3,
@@ -19,7 +19,16 @@ from interchange.cli.models import find_model, inputs_option, read_shapes
     help="How many assignments of the dynamic dimensions to try.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(path: str, model: str | None, inputs: tuple[str, ...], sizes: int, as_json: bool) -> None:
+def command(
+    path: str,
+    model: str | None,
+    inputs: tuple[str, ...],
+    dynamic: tuple[str, ...],
+    dims: tuple[str, ...],
+    weights: str | None,
+    sizes: int,
+    as_json: bool,
+) -> None:
     """Compare the file PATH with MODEL (as for export), side by side on sampled inputs.
 
     Without MODEL the file is compared with its own eager import: the runtime against the operators' reference kernels.
@@ -28,16 +37,15 @@ def command(path: str, model: str | None, inputs: tuple[str, ...], sizes: int, a
     """
     from interchange import import_model, load, verify
     from interchange.cli.output import emit, progress
+    from interchange.graph.notes import read_note
 
-    if model is not None:
-        source, example = find_model(model, inputs)
-    else:
-        source, example = import_model(path), read_shapes(inputs) if inputs else None
-    with progress(f"verifying {path}"):
+    source = find_source(model, inputs, dynamic, dims, weights)
+    with progress(f"verifying {path}"), users_code(model or path):
         loaded = load(path)
-        if hasattr(source, "train"):
-            source.train(bool(loaded.state))
-        report = verify(loaded, source, example, sizes=sizes)
+        original = import_model(path) if model is None else source.model
+        mode = read_note(loaded.metadata, "source", {}).get("mode", "eval")
+        set_mode(original, mode == "train" and hasattr(original, "train"), path)
+        report = verify(loaded, original, source.inputs, dynamic=source.dynamic, sizes=sizes, options=source.options)
     emit(report.to_dict(), as_json, report.text())
     if not report.ok:
         click.get_current_context().exit(1)

@@ -530,15 +530,15 @@ def parse_spec(text: str, known: Mapping[str, Dim] | None = None) -> Spec:
     if not match:
         raise _bad_spec(text, "not of the form name: dtype[dim, dim]")
     inner = match["dims"].strip()
-    parts = _split(inner) if inner else []
+    parts = split_dims(inner) if inner else []
     dims = tuple(parse_dim(p, known) for p in parts)
     if any(isinstance(d, int) and d < 0 for d in dims):
         raise _bad_spec(text, "a size is negative")
     return Spec(match["name"], dtype_of(match["dtype"]), dims)
 
 
-def _split(text: str) -> list[str]:
-    """Split at the commas outside parentheses."""
+def split_dims(text: str) -> list[str]:
+    """The parts of a text between the commas that are outside of parentheses."""
     parts, depth = [""], 0
     for c in text:
         depth += (c == "(") - (c == ")")

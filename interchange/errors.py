@@ -33,10 +33,15 @@ _OURS = (
 _kinds: dict[str, str] = {}  # file name -> whose code it is: a frame is looked at for every node of a trace
 
 
+def is_ours(filename: str) -> bool:
+    """Whether a file of code is interchange's own."""
+    return filename.startswith(_OURS)
+
+
 def _kind(frame: FrameType) -> str:
     if frame.f_globals.get("__name__", "").startswith("interchange.cli."):
         return "command"
-    return "ours" if frame.f_code.co_filename.startswith(_OURS) else "user"
+    return "ours" if is_ours(frame.f_code.co_filename) else "user"
 
 
 def user_frame() -> FrameType | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from interchange.runtime import Model
 
 _log = logging.getLogger("interchange")  # what an export is doing now: for large models it takes a while
+Bounds = tuple[int, int | None]  # the least and the greatest size of a dimension
 _LIGHT_ABOVE = 1 << 30  # bytes of weights from which the proof is run without the copies that make the runtime fast
 
 
@@ -269,7 +270,7 @@ def verify(
     captured = capture(model, inputs, dynamic=dynamic, opset=opset, output_names=names, options=options or {})
     from interchange.parity import parity
 
-    dims = captured.dims
+    dims = {n: _overlap(b, loaded.dims.get(n, (0, None))) for n, b in captured.dims.items()}
     if "interchange.dims" not in loaded.metadata:  # a file of others does not say that it takes empty inputs
         dims = {n: (max(low, 1), high) for n, (low, high) in dims.items()}
     return parity(
@@ -283,6 +284,11 @@ def verify(
         tolerance=tolerance,
         runtime=_runtime_name(),
     )
+
+
+def _overlap(a: Bounds, b: Bounds) -> Bounds:
+    highs = [high for _, high in (a, b) if high is not None]
+    return max(a[0], b[0]), min(highs, default=None)
 
 
 def _dynamic_axes(shape: Shape) -> dict[int, Dim]:

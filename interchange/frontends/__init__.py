@@ -100,9 +100,8 @@ def capture(
 
 
 def _is_torch(model: Any, inputs: Any) -> bool:
-    """Whether it is a module of PyTorch, a captured program or its file, or a function that is given torch tensors.
-
-    Where torch was not imported there can be none but a file.
+    """Whether it is a module of PyTorch, a captured program or its file, or a function of torch tensors: it is given
+    some, or its code names torch. Where torch was not imported there can be none but a file.
     """
     if is_program(model):
         return True
@@ -113,8 +112,16 @@ def _is_torch(model: Any, inputs: Any) -> bool:
         return True
     from interchange.eager.nn import Module
 
-    leaves = torch.utils._pytree.tree_leaves(inputs)
-    return not isinstance(model, Module) and any(isinstance(x, torch.Tensor) for x in leaves)
+    if isinstance(model, Module):
+        return False
+    return _names_torch(model) or any(isinstance(x, torch.Tensor) for x in torch.utils._pytree.tree_leaves(inputs))
+
+
+def _names_torch(function: Any) -> bool:
+    """Whether the code of a function uses torch or a part of it by name: ``torch.relu(x)``, ``F.pad(x, ...)``."""
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    used = (function.__globals__.get(n) for n in names)
+    return any(f"{getattr(x, '__module__', None) or getattr(x, '__name__', '')}.".startswith("torch.") for x in used)
 
 
 def is_program(model: Any) -> bool:
