@@ -29,10 +29,11 @@ from interchange.dims import (
     symbols,
     undecidable,
 )
-from interchange.dtypes import INTEGERS, Array, DType
+from interchange.dtypes import Array, DType
+from interchange.eager.known import folded, sizes_array
 from interchange.eager.tensor import Leaf, Parameter, Tensor, Variable, mode, no_grad, traces, wrap
 from interchange.eager.traced import Symbolic, Traced
-from interchange.errors import InterchangeError, SchemaError, TraceError, user_line
+from interchange.errors import SchemaError, TraceError, user_line
 from interchange.graph.core import Attr, Graph, ModelIR, Node, Value
 from interchange.graph.naming import Names
 from interchange.graph.tensor import Tensor as Weight
@@ -178,7 +179,7 @@ class Trace:
         size = self.fresh_dim(name)
         data = Reshape(self.lift(Cast(x, to=7)), [1])
         if isinstance(data, Traced):
-            data._symbolic.known = _sizes_array([size])
+            data._symbolic.known = sizes_array([size])
         self._sizes[str(size)] = data
         return size
 
@@ -223,7 +224,7 @@ class Trace:
             if total is None:  # a 0 inside max(0, ...)
                 total = wrap(np.array([0], np.int64))
             elif isinstance(total, Traced):
-                total._symbolic.known = _sizes_array([dim])
+                total._symbolic.known = sizes_array([dim])
             self._sizes[key] = total
         return self._sizes[key]
 
@@ -387,7 +388,7 @@ class Trace:
         dtypes = frame.types_of(bound, kept, table)
         shapes = frame.shapes_of(bound, lifted)[: None if op.variadic_output else bound.n_outputs]
         dtypes = (dtypes[0],) * len(shapes) if op.variadic_output else dtypes[: len(shapes)]
-        known = _fold(bound, lifted, dtypes)
+        known = folded(bound, lifted, dtypes)
         if known is not None and known.dtype != object:
             return wrap(known.astype(dtypes[0]))
         inputs = [None if t is None else t._payload().value for t in kept]
@@ -552,45 +553,6 @@ def _typed(kind: str, value: Any) -> Attr:
 def _plain(shape: Shape) -> tuple[int | str | None, ...]:
     """A shape as a file has it: numbers, and texts for symbolic sizes."""
     return tuple(d if isinstance(d, int) else str(d) for d in shape)
-
-
-def _fold(bound: Any, tensors: Sequence[Tensor | None], dtypes: Sequence[DType]) -> Array | None:
-    """The elements of a result that is made of sizes: ints when all are numbers, else an object array of dims."""
-    op = bound.op
-    if op.name == "Shape" and not op.domain:
-        x = tensors[0]
-        assert x is not None
-        return _sizes_array(x.shape[bound.attributes.get("start", 0) : bound.attributes.get("end")])
-    if op.name == "Size" and not op.domain:
-        assert tensors[0] is not None
-        size = tensors[0].size
-        return np.array(size, np.int64 if isinstance(size, int) else object)
-    if not op.folds or dtypes[0] not in INTEGERS:
-        return None
-    known = [None if t is None else t._known() for t in tensors]
-    if any(
-        (k is None and t is not None) or (k is not None and (k.size > 64 or k.dtype.kind not in "iO"))
-        for k, t in zip(known, tensors, strict=True)
-    ):
-        return None
-    if op.name == "Cast":
-        return known[0]
-    try:
-        result = np.asarray(bound.kernel(*known))
-    except (InterchangeError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
-        return None  # sizes this arithmetic is not exact on simply stay unknown; the node is recorded all the same
-    flat = result.reshape(-1).tolist()
-    if any(isinstance(d, Dim) for d in flat):
-        return result if result.dtype == object else None
-    return result.astype(np.int64) if all(isinstance(d, int) for d in flat) else None
-
-
-def _sizes_array(dims: Sequence[DimLike]) -> Array:
-    if all(isinstance(d, int) for d in dims):
-        return np.array(dims, np.int64)
-    array = np.empty(len(dims), object)
-    array[:] = dims
-    return array
 
 
 @contextmanager
