@@ -181,8 +181,8 @@ def clamp(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> 
     given = [b for b in (min, max) if b is not None]
     x, *bounds = promote(x, *given)
     low, high = (bounds.pop(0) if b is not None else None for b in (min, max))
-    if all(isinstance(b, (bool, int, float)) and b == b for b in given) and not is_bool(x):
-        return widened(BOUNDS, lambda t: ops.Clip(t, *(b if b is None else astype(b, t.dtype) for b in (low, high))), x)
+    if low is not None and high is not None and all(isinstance(b, (int, float)) and b == b for b in given):
+        return widened(BOUNDS, ops.Clip, x, low, high)  # of one bound the runtime's makes an infinity finite
     if low is not None:
         x = maximum(x, low)
     return x if high is None else minimum(x, high)

@@ -160,7 +160,8 @@ def pow_(a: Operand, b: Operand) -> Tensor:
         return ops.Or(x, ops.Not(y))
     if isinstance(exponent, int) and 0 <= exponent:
         return _whole_power(x, exponent)
-    return widened(frozenset(("int64",)), _integer_power, x, y)
+    bits = 8 * x.dtype.itemsize - (x.dtype.kind == "i")
+    return widened(frozenset(("int64",)), lambda p, q: _integer_power(p, q, bits), x, y)
 
 
 def _one(x: Tensor) -> Tensor:
@@ -190,23 +191,18 @@ def _whole_power(x: Tensor, exponent: int) -> Tensor:
     return _one(x) if result is None else result
 
 
-def _integer_power(x: Tensor, y: Tensor) -> Tensor:
-    """By squaring, exact for exponents up to 63; beyond, all but 0, 1 and -1 have overflowed, and parity decides these.
-    To negative exponents 1 and -1 have powers, the rest is 0.
+def _integer_power(x: Tensor, y: Tensor, bits: int) -> Tensor:
+    """By squaring, a step for each bit that an exponent can have. To negative exponents 1 and -1 have powers, the rest
+    is 0.
     """
-    size = ops.Abs(y)
-    odd = ops.Equal(ops.Mod(size, number(2, y)), number(1, y))
-    left = ops.Where(size > 63, ops.Where(odd, number(63, y), number(62, y)), size)
-    one = number(1, x)
-    result: Tensor | None = None
-    for _ in range(6):
-        bit = ops.Equal(ops.Mod(left, number(2, y)), number(1, y))
-        factor = ops.Where(bit, x, one)
-        result = factor if result is None else ops.Mul(result, factor)
-        left, x = ops.Div(left, number(2, y)), ops.Mul(x, x)
-    assert result is not None
-    unit = ops.Equal(ops.Abs(result), one)
-    return ops.Where(ops.And(y < 0, ops.Not(unit)), number(0, x), result)
+    zero, one, two = number(0, x), number(1, x), number(2, y)
+    left, base, result = ops.Abs(y), x, one
+    for _ in range(bits):
+        odd = ops.Equal(ops.Mod(left, two), number(1, y))
+        result = ops.Mul(result, ops.Where(odd, base, one))
+        left, base = ops.Div(left, two), ops.Mul(base, base)
+    unit = ops.Equal(ops.Abs(x), one)
+    return ops.Where(ops.And(y < 0, ops.Not(unit)), zero, result)
 
 
 @lower("aten.float_power")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,21 +113,22 @@ def bilinear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None = None) -
 def einsum(equation: str, tensors: Sequence[Tensor], *, path: Any = None, out: Out) -> Tensor:
     """Einstein's sum, whole: ONNX Runtime takes it apart into transposes and matrix products."""
     wide = np.dtype(np.int32) if not is_float(out.dtype) and out.dtype.itemsize < 4 else out.dtype
-    equation = equation.replace(" ", "")
-    terms = equation.partition("->")[0].split(",")
-    operands = _equal_dots([astype(t, wide) for t in tensors], terms)
-    return ops.Einsum(*operands, equation=equation)
+    operands = [astype(t, wide) for t in tensors]
+    return ops.Einsum(*operands, equation=_spelled_out(equation.replace(" ", ""), [len(t.shape) for t in tensors]))
 
 
-def _equal_dots(tensors: list[Tensor], terms: list[str]) -> list[Tensor]:
-    """The operands with axes of size 1 before those that ``...`` stands for, so that it is as many in each."""
-    dots = [len(t.shape) - len(term.replace("...", "")) for t, term in zip(tensors, terms, strict=True)]
-    longest = max((n for n, term in zip(dots, terms, strict=True) if "..." in term), default=0)
-    for i, (n, term) in enumerate(zip(dots, terms, strict=True)):
-        if "..." in term and n < longest:
-            at = term.index("...")
-            tensors[i] = ops.Unsqueeze(tensors[i], list(range(at, at + longest - n)))
-    return tensors
+def _spelled_out(equation: str, ranks: list[int]) -> str:
+    """The equation with letters for ``...``, which PyTorch lets stand for different numbers of axes, and a result."""
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    counts = [rank - len(t.replace("...", "")) for t, rank in zip(terms, ranks, strict=True)]
+    longest = max((n for t, n in zip(terms, counts, strict=True) if "..." in t), default=0)
+    dots = "".join([c for c in string.ascii_letters if c not in equation][:longest])
+    full = [t.replace("...", dots[len(dots) - n :]) for t, n in zip(terms, counts, strict=True)]
+    if not arrow:  # the labels that occur once, in alphabetical order
+        every = left.replace("...", "").replace(",", "")
+        right = "..." + "".join(sorted(c for c in set(every) if every.count(c) == 1))
+    return f"{','.join(full)}->{right.replace('...', dots)}"
 
 
 @lower("aten.chain_matmul", "aten.linalg_multi_dot")
