@@ -3,8 +3,10 @@ somewhere."""
 
 import ast
 import re
+import sys
 import textwrap
 from collections import Counter
+from importlib.util import find_spec
 
 import documents
 import pytest
@@ -22,29 +24,47 @@ PAGES = [
 ]
 
 
+WITHOUT_TORCH = "PyTorch is not installed (the extra interchange[torch])"
+HAS_TORCH = find_spec("torch") is not None
+
+
+def skip_without_torch(blocks):
+    """Skip a page or section whose code needs PyTorch where there is none."""
+    if not HAS_TORCH and any(re.search(r"^(import|from) torch\b", b.text, re.MULTILINE) for b in blocks):
+        pytest.skip(WITHOUT_TORCH)
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """Each test in an empty folder; operators that a page registers are gone afterwards."""
+    """Each test in an empty folder; operators and lowerings that a page registers are gone afterwards."""
     monkeypatch.chdir(tmp_path)
-    before = dict(TABLE)
+    monkeypatch.setitem(sys.modules, "torch", sys.modules.get("torch"))  # put back, if a page takes it away
+    if sys.modules["torch"] is None:
+        monkeypatch.delitem(sys.modules, "torch")
+    lowerings = sys.modules.get("interchange.frontends.torch.table")
+    tables = [TABLE] if lowerings is None else [TABLE, lowerings.TABLE]
+    before = [dict(table) for table in tables]
     yield
-    TABLE.clear()
-    TABLE.update(before)
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
     for domain, name in list(schemas.registry._registered):
         schemas.unregister(name, domain)
 
 
 def carries(error, code):
-    """Whether an error is of this code, or is the report of findings of this code."""
+    """Whether an error is of this code, or is a report that tells of this code among others."""
     if isinstance(error, documents.CommandError):
         return re.search(rf"\b{code}\b", error.output) is not None
-    return error.code == code or (error.code.startswith("IX5") and re.search(rf"\b{code}\b", str(error)) is not None)
+    report = error.code.startswith("IX5") or error.code in ("IX701", "IX921")
+    return error.code == code or (report and re.search(rf"\b{code}\b", str(error)) is not None)
 
 
 # -- error codes -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.code)
 def test_the_broken_example_raises_the_code_and_the_repaired_one_runs(section, tmp_path, monkeypatch):
     place = f"docs/errors/{section.document}"
+    skip_without_torch(section.blocks)
     runnable = [b for b in section.blocks if not b.file]
     assert len(runnable) == 2, f"{place}, {section.code}: one broken and one repaired block"
     files = [b for b in section.blocks if b.file]
@@ -90,7 +110,9 @@ def test_the_index_of_errors_lists_every_section():
 @pytest.mark.parametrize("page", GUIDES, ids=lambda p: p.name)
 def test_the_blocks_of_a_guide_run_in_order(page):
     namespace = {"__name__": page.stem}
-    for block in documents.blocks(page.read_text(encoding="utf-8")):
+    blocks = documents.blocks(page.read_text(encoding="utf-8"))
+    skip_without_torch(blocks)
+    for block in blocks:
         documents.run(block, namespace, page.name)
 
 

@@ -104,6 +104,8 @@ class Interpreter:
             return self._scalar(node, meta, value)
         target = node.target
         if getattr(target, "__name__", "") == "getitem":
+            if not node.users:  # a result that nobody asked for, which a lowering may leave out
+                return None
             container, index = torch.fx.node.map_arg(node.args, value)
             return container[index] if isinstance(container, (tuple, list)) else container
         packet = str(target).rpartition(".")[0]

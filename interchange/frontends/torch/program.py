@@ -149,13 +149,27 @@ def _refuse_meta(module: Any) -> None:
         )
 
 
+def _instance_norm(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *rest: Any) -> Any:
+    """Instance normalisation as ATen computes it, by a batch norm with each channel of each sample as a channel.
+
+    Left whole it would go on writing into its statistics.
+    """
+    n, c = x.shape[:2]
+    each = [None if t is None else t.repeat(n) for t in (weight, bias, mean, var)]
+    result = torch.batch_norm(x.reshape(1, n * c, *x.shape[2:]), *each, *rest)
+    for old, new in zip((mean, var), each[2:], strict=True):
+        if old is not None:
+            old.copy_(new.view(n, c).mean(0))
+    return result.view(x.shape)
+
+
 def functional(program: Any) -> Any:
     """The program without writes into memory, as PyTorch rewrites it; composite operators stay whole."""
     for node in program.graph.nodes:  # what gives back its input is a view of it, which only its schema does not know
         if node.op == "call_function" and returns_input(node):
             node.target, node.args, node.kwargs = torch.ops.aten.alias.default, node.args[:1], {}
     with quiet(), symbolic_shapes.patch(backed_size_oblivious=True):
-        return program.run_decompositions({})
+        return program.run_decompositions({torch.ops.aten.instance_norm.default: _instance_norm})
 
 
 _ATTRIBUTE = re.compile(r"self(?:\.\w+|\[[^\]]*\])+")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from interchange import ops
-from interchange.dims import DimLike
+from interchange.dims import DimLike, product
 from interchange.dtypes import int64
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
@@ -24,6 +25,23 @@ from interchange.ops.shape_tools import shape_tensor
 def embedding(weight: Tensor, indices: Tensor, *_: Any, **__: Any) -> Tensor:
     """The rows of these numbers; the padding's row is one like the others when nothing is trained."""
     return ops.Gather(weight, indices, axis=0)
+
+
+@lower("aten.embedding_renorm")
+def embedding_renorm(weight: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
+    """The table with those rows of it that are used scaled down to max_norm, where their norm is larger."""
+    size = ops.Abs(weight)
+    if norm_type == math.inf:
+        norm = ops.ReduceMax(size, [1], keepdims=1)
+    else:
+        total = ops.ReduceSum(ops.Pow(size, number(norm_type, weight)), [1], keepdims=1)
+        norm = ops.Pow(total, number(1 / norm_type, weight))
+    used = entries(0, ops.Reshape(indices, [-1]))(
+        filled((weight.shape[0],), 0, int64), filled((product(indices.shape),), 1, int64), "none"
+    )
+    scaled = ops.Mul(weight, ops.Div(number(max_norm, weight), ops.Add(norm, number(1e-7, weight))))
+    long = ops.And(ops.Unsqueeze(astype(used, np.bool_), [1]), ops.Greater(norm, number(max_norm, weight)))
+    return where(long, scaled, weight)
 
 
 @lower("aten.one_hot")
@@ -53,10 +71,10 @@ def embedding_bag(
     padding_idx: int | None = None,
     *,
     out: list[Out],
-) -> list[Tensor]:
+) -> list[Tensor | None]:
     """Sums (mode 0), means (1) or maxima (2) of the rows of each bag, which begins at its offset; 0 for an empty one.
 
-    Rows of padding_idx do not count. Beside the result: the bag of each index, and how many rows each bag has.
+    Rows of padding_idx do not count. The other three results are for the gradient only, and are left out.
     """
     bags, size = out[0].shape[0], indices.shape[0]
     starts = slice_axis(offsets, 0, 0, bags) if include_last_offset else offsets
@@ -80,4 +98,4 @@ def embedding_bag(
         result = result / astype(ops.Unsqueeze(ops.Max(lengths, np.int64(1)), [1]), rows.dtype)
     if mode == 2:
         result = where(empty, number(0, result), result)
-    return [result, bag, lengths]
+    return [result, None, None, None]

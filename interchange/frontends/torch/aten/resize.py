@@ -103,6 +103,14 @@ def _interpolated(x: Tensor, out: Out, given: Sequence[Any], mode: str, align: b
             expected="a floating-point image",
             fix="convert the image to float before, and round after",
         )
+    if align and more.get("antialias"):
+        raise ConvertError(
+            "IX928",
+            "ONNX and PyTorch smooth by different windows where corners are aligned",
+            found="antialias=True with align_corners=True",
+            expected="one of the two",
+            fix="use align_corners=False, which is what most image libraries do",
+        )
     rank = len(x.shape) - 2
     how = {"mode": mode, "coordinate_transformation_mode": "align_corners" if align else "half_pixel", **more}
     factors = [None] * rank if align else _factors(given, rank)
