@@ -17,7 +17,8 @@ from interchange.dtypes import Array, float32, is_float, name_of
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import ConvertError
-from interchange.frontends.torch.aten.creation import counted
+from interchange.frontends.torch.aten.creation import counted, filled
+from interchange.frontends.torch.aten.kernels import number
 from interchange.frontends.torch.table import Out, lower
 from interchange.ops.pad import apply_along
 from interchange.ops.resize import interpolation
@@ -216,3 +217,44 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     n, c, *space = x.shape
     parts = reshape(x, (n, groups, c // groups, product(space)))
     return reshape(ops.Transpose(parts, perm=(0, 2, 1, 3)), x.shape)
+
+
+# -- at places that a tensor names -------------------------------------------------------------------------------------
+_MODES = ("linear", "nearest", "cubic")
+_OUTSIDE = ("zeros", "border", "reflection")
+
+
+@lower("aten.grid_sampler", "aten.grid_sampler_2d", "aten.grid_sampler_3d")
+def grid_sampler(x: Tensor, grid: Tensor, mode: int, padding: int, align_corners: bool) -> Tensor:
+    """x [N, C, d...] at the places grid [N, out..., axes] names, -1 to 1 over each axis."""
+    how = {"mode": _MODES[mode], "padding_mode": _OUTSIDE[padding], "align_corners": int(align_corners)}
+    return ops.GridSample(x, grid, **how)
+
+
+@lower("aten.affine_grid_generator")
+def affine_grid(theta: Tensor, size: Sequence[DimLike], align_corners: bool) -> Tensor:
+    """The places of an image of this size, -1 to 1 over each axis, through an affine map theta [N, axes, axes + 1]."""
+    n, _, *image = size
+    rank = len(image)
+    columns = []
+    for axis in reversed(range(rank)):
+        line = _centres(image[axis], align_corners, theta)
+        line = ops.Unsqueeze(line, [a for a in range(rank + 1) if a != axis])
+        columns.append(ops.Expand(line, shape_tensor((*image, 1))))
+    columns.append(filled((*image, 1), 1, theta.dtype))
+    places = reshape(ops.Concat(*columns, axis=rank), (1, product(image), rank + 1))
+    moved = ops.MatMul(places, ops.Transpose(theta, perm=(0, 2, 1)))
+    return reshape(moved, (n, *image, rank))
+
+
+def _centres(size: DimLike, align: bool, like: Tensor) -> Tensor:
+    """The centres of `size` elements, -1 to 1 over them all or (align) from the first centre to the last."""
+    numbers, count = astype(counted(size), like.dtype), scalar_of(size, like.dtype)
+    if align:
+        if isinstance(size, int) and size == 1:
+            return wrap(np.zeros((1,), like.dtype))
+        span = ops.Max(ops.Sub(count, number(1, like)), number(1, like))
+        ends = ops.Sub(ops.Div(ops.Mul(numbers, number(2, like)), span), number(1, like))
+        return ends if isinstance(size, int) else ops.Where(ops.Equal(count, number(1, like)), number(0, like), ends)
+    doubled = ops.Add(ops.Mul(numbers, number(2, like)), number(1, like))
+    return ops.Sub(ops.Div(doubled, count), number(1, like))
