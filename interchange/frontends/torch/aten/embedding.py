@@ -12,9 +12,9 @@ from interchange.dims import DimLike, product
 from interchange.dtypes import int64
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
-from interchange.frontends.torch.aten.creation import filled
+from interchange.frontends.torch.aten.creation import counted, filled
 from interchange.frontends.torch.aten.kernels import number, where
-from interchange.frontends.torch.aten.scattering import combined, entries
+from interchange.frontends.torch.aten.scattering import Scatter, combined, entries
 from interchange.frontends.torch.aten.views import refused
 from interchange.frontends.torch.table import Out, lower
 from interchange.ops.shape import slice_axis
@@ -71,31 +71,44 @@ def embedding_bag(
     padding_idx: int | None = None,
     *,
     out: list[Out],
-) -> list[Tensor | None]:
+) -> list[Tensor]:
     """Sums (mode 0), means (1) or maxima (2) of the rows of each bag, which begins at its offset; 0 for an empty one.
 
-    Rows of padding_idx do not count. The other three results are for the gradient only, and are left out.
+    Rows of padding_idx do not count. Beside it what PyTorch keeps for the gradient: the bag of each index, the number
+    of rows of each bag, and the index that each maximum is from.
     """
     bags, size = out[0].shape[0], indices.shape[0]
     starts = slice_axis(offsets, 0, 0, bags) if include_last_offset else offsets
     begun = entries(0, starts)(filled((size + 1,), 0, int64), filled((bags,), 1, int64), "add")
     bag = slice_axis(ops.CumSum(begun, np.int64(0)), 0, 0, size) - 1
+    place = entries(0, bag)
     rows = ops.Gather(weight, indices, axis=0)
     if per_sample_weights is not None:
         rows = rows * ops.Unsqueeze(per_sample_weights, [1])
     counts = filled((size,), 1, int64)
     if padding_idx is not None:
-        kept = ops.Not(ops.Equal(astype(indices, int64), np.int64(padding_idx % weight.shape[0])))
+        padding = padding_idx if padding_idx >= 0 else padding_idx + weight.shape[0]
+        kept = ops.Not(ops.Equal(astype(indices, int64), shape_tensor(padding)))
         counts = astype(kept, int64)
         rows = where(ops.Unsqueeze(kept, [1]), rows, number(-np.inf if mode == 2 else 0, rows))
-    place = entries(0, bag)
     lengths = place(filled((bags,), 0, int64), counts, "add")
-    result = combined(
-        filled(out[0].shape, -np.inf if mode == 2 else 0, rows.dtype), rows, "amax" if mode == 2 else "sum", True, place
-    )
-    empty = ops.Unsqueeze(ops.Equal(lengths, np.int64(0)), [1])
+    if mode == 2:
+        highest = combined(filled(out[0].shape, -np.inf, rows.dtype), rows, "amax", True, place)
+        empty = ops.Unsqueeze(ops.Equal(lengths, np.int64(0)), [1])
+        where_from = _first_equal(highest, rows, bag, indices, place)
+        return [where(empty, number(0, rows), highest), bag, lengths, where(empty, number(0, where_from), where_from)]
+    result = combined(filled(out[0].shape, 0, rows.dtype), rows, "sum", True, place)
     if mode == 1:
         result = result / astype(ops.Unsqueeze(ops.Max(lengths, np.int64(1)), [1]), rows.dtype)
-    if mode == 2:
-        result = where(empty, number(0, result), result)
-    return [result, None, None, None]
+        return [result, bag, lengths, lengths]
+    unused = filled((bags,), 0, int64)
+    return [result, bag if padding_idx is not None else filled((0,), 0, int64), unused, unused]
+
+
+def _first_equal(highest: Tensor, rows: Tensor, bag: Tensor, indices: Tensor, place: Scatter) -> Tensor:
+    """The index of the first row of each bag that has the bag's maximum, [bags, columns]."""
+    is_it = ops.Equal(rows, ops.Gather(highest, bag, axis=0))
+    last = shape_tensor(indices.shape[0]) - 1
+    found = ops.Where(is_it, ops.Unsqueeze(counted(indices.shape[0]), [1]), last)
+    first = place(ops.Expand(last, shape_tensor(highest.shape)), found, "min")
+    return ops.Gather(astype(indices, int64), first, axis=0)
