@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interchange.dims import Dim, Shape, Spec
-from interchange.errors import UsageError, VerifyError
+from interchange.errors import ConvertError, UsageError, VerifyError
 from interchange.frontends import Arrays, Captured, capture, is_program
 from interchange.frontends.inputs import FileDims
 from interchange.graph.notes import read_note
@@ -232,7 +232,10 @@ def _first_difference(captured: Captured, arrays: Arrays) -> str | None:
 
     if captured.steps is None:
         return None
-    ir, steps = captured.steps(arrays)
+    try:
+        ir, steps = captured.steps(arrays)
+    except ConvertError:  # the source does not run on these inputs, which the report says
+        return None
     ir.ir_version = captured.model.ir_version
     model = runtime.load(files.serialize(ir), check=False, optimize=False)
     return first_difference(model, arrays, steps)

@@ -30,7 +30,7 @@ from interchange.frontends.torch.guards import needed
 from interchange.frontends.torch.inputs import Inputs, call_inputs, program_inputs
 from interchange.frontends.torch.interpreter import Interpreter
 from interchange.frontends.torch.program import Call, capture_program, functional, user_placeholders
-from interchange.frontends.torch.reference import Source, path_name, paths_of, structure
+from interchange.frontends.torch.reference import Source, keys_of, paths_of, structure
 from interchange.frontends.torch.sizes import Sizes, equality_place, guards_of, shape_environment, written_guards
 from interchange.frontends.torch.steps import steps_of
 from interchange.frontends.torch.unsupported import refusal
@@ -199,6 +199,7 @@ def capture_torch(
     source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
     ir = lowered.trace.model()
     ir.graph.name = getattr(model, "__name__", type(model).__name__)
+    leaves = list(zip(called.paths, called.given.items(), strict=True))
     example = {n: v for n, v in called.given.items() if n in specs and not isinstance(v, (str, Spec))}
     return Captured(
         model=ir,
@@ -211,7 +212,7 @@ def capture_torch(
         keep=[lowered.trace.initial(k) for k in lowered.trace.variables],
         modules=dict(model.named_modules()) if isinstance(model, torch.nn.Module) else {},
         signature={
-            "inputs": structure([(n.split("."), called.given[n], n in specs) for n in called.given]),
+            "inputs": structure([(p, v, n in specs) for p, (n, v) in leaves]),
             "outputs": structure([(p, v, True) for p, v in lowered.results]),
         },
         source={"frontend": "torch", "model": ir.graph.name, "mode": _mode(model), "torch": torch.__version__},
@@ -329,7 +330,7 @@ def lower_program(
                 new["state", spec.target] = value
         leaves = zip(signature.output_specs, next(iter(reversed(program.graph.nodes))).args[0], strict=True)
         paths = paths_of(program.call_spec.out_spec, [x for s, x in leaves if s.kind == OutputKind.USER_OUTPUT])
-        named = [([part for part in path_name(p).split(".") if part], v) for p, v in zip(paths, results, strict=True)]
+        named = [(keys_of(p), v) for p, v in zip(paths, results, strict=True)]
         tensors = [(tuple(p), _result(v)) for p, v in named if v is not None]
         outputs = name_outputs(tensors, output_names, model)
         if output_names is None:  # a cache that is given and returned: its next value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +17,7 @@ from torch.utils._pytree import SUPPORTED_NODES, tree_flatten_with_path, tree_le
 from interchange.dims import Dim, DimLike, Spec
 from interchange.errors import TraceError
 from interchange.frontends.inputs import Dynamic, FileDims, bind_arguments, in_call_order, specs_of
-from interchange.frontends.torch.reference import path_name
+from interchange.frontends.torch.reference import keys_of
 from interchange.frontends.torch.weights import dtype_of, to_numpy
 
 Call = tuple[list[Any], dict[str, Any]]  # positional and keyword arguments
@@ -28,13 +29,14 @@ class Inputs:
 
     given: every leaf by name, in call order: tensors, arrays, shape strings, constants. nest: puts leaves back into
     arguments. specs: dtype and shape of those that are tensors. flattened: the names in the order in which PyTorch
-    flattens the call. automatic: (name, axis) that may become static.
+    flattens the call. paths: the keys on the way to each leaf. automatic: (name, axis) that may become static.
     """
 
     given: dict[str, Any]
     nest: Callable[[Sequence[Any]], Call]
     specs: dict[str, Spec]
     flattened: list[str]
+    paths: list[list[str]]
     automatic: frozenset[tuple[str, int]] = field(default_factory=frozenset)
 
     def arguments(self, leaves: Mapping[str, Any]) -> Call:
@@ -53,7 +55,17 @@ def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     arguments = bind_arguments(signature, inputs, getattr(model, "__name__", f"{type(model).__name__}.forward"))
     _register_dataclasses(arguments)
     leaves, tree = tree_flatten_with_path(arguments)
-    given = {path_name(path): leaf for path, leaf in leaves}
+    paths = [keys_of(path) for path, _ in leaves]
+    given = {".".join(path): leaf for path, (_, leaf) in zip(paths, leaves, strict=True)}
+    if len(given) != len(leaves):
+        twice = Counter(".".join(path) for path in paths).most_common(1)[0][0]
+        raise TraceError(
+            "IX207",
+            f"two inputs have one name, {twice}",
+            found=", ".join(".".join(path) for path in paths),
+            expected="different names, which are made of keys joined by dots",
+            fix="rename a key",
+        )
 
     def nest(values: Sequence[Any]) -> Call:
         return in_call_order(signature, tree_unflatten(list(values), tree))
@@ -61,7 +73,7 @@ def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     names = iter(given)  # a container of its own kind may take tensors only, no names: they are counted off
     by_argument = {argument: list(islice(names, len(tree_leaves(value)))) for argument, value in arguments.items()}
     specs, automatic = _specs(given, dynamic)
-    return Inputs(given, nest, specs, tree_leaves(in_call_order(signature, by_argument)), automatic)
+    return Inputs(given, nest, specs, tree_leaves(in_call_order(signature, by_argument)), paths, automatic)
 
 
 def _register_dataclasses(value: Any) -> None:
@@ -120,7 +132,7 @@ def program_inputs(program: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
         return list(args), dict(kwargs)
 
     every = frozenset((n, i) for n, s in specs.items() for i, d in enumerate(s.shape) if isinstance(d, Dim))
-    return Inputs(given, nest, specs, list(given), every)
+    return Inputs(given, nest, specs, list(given), [[n] for n in given], every)
 
 
 def _dim(program: Any, size: Any, name: Any, known: dict[Any, Dim]) -> DimLike:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +24,9 @@ from interchange.frontends import Arrays
 from interchange.frontends.torch.weights import to_numpy, to_torch
 
 
-def path_name(path: Sequence[Any]) -> str:
-    """The name of a leaf: the keys on the way to it, joined by dots."""
-    return ".".join(_key(k) for k in path)
+def keys_of(path: Sequence[Any]) -> list[str]:
+    """The keys on the way to a leaf."""
+    return [_key(k) for k in path]
 
 
 def _key(key: Any) -> str:
@@ -69,6 +70,20 @@ def structure(leaves: Sequence[tuple[Sequence[str], Any, bool]]) -> Any:
     return {"kind": kind, "keys": list(groups), "items": [structure(g) for g in groups.values()]}
 
 
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, KeyError)  # of a model on some inputs
+
+
+def failed(error: Exception, arrays: Arrays) -> ConvertError:
+    """The error for a model that raises one itself."""
+    return ConvertError(
+        "IX929",
+        f"the PyTorch model itself fails on these inputs: {type(error).__name__}: {error}",
+        found=", ".join(f"{n}: {a.dtype}{list(a.shape)}" for n, a in arrays.items()),
+        expected="a model that runs on every input that its dynamic sizes admit",
+        fix="give the dimension bounds: interchange.dims.Dim(name, min=, max=)",
+    )
+
+
 class Source:
     """Runs a model beside its export: inputs and state in, outputs, new state and changed inputs out."""
 
@@ -91,20 +106,15 @@ class Source:
         before = {n: t.detach().clone() for n, t in held.items()}
         versions = self._versions()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes that the user did not ask for
                 returned = self.model(*args, **kwargs)
             self._refuse_unknown_writes(versions, held)
             found = [_array(v) for v in tree_flatten(returned)[0] if v is not None]
             found += [to_numpy(tensors[n]) for n in self.changed]
             found += [to_numpy(t).copy() for t in held.values()]
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, KeyError) as error:
-            raise ConvertError(
-                "IX929",
-                f"the PyTorch model itself fails on these inputs: {type(error).__name__}: {error}",
-                found=", ".join(f"{n}: {a.dtype}{list(a.shape)}" for n, a in arrays.items()),
-                expected="a model that runs on every input that its dynamic sizes admit",
-                fix="give the dimension bounds: interchange.dims.Dim(name, min=, max=)",
-            ) from error
+        except FAILURES as error:
+            raise failed(error, arrays) from error
         finally:
             with torch.no_grad():
                 for n, t in held.items():

@@ -10,6 +10,7 @@ from torch.export.graph_signature import InputKind
 
 from interchange.eager.traced import Traced
 from interchange.frontends import Arrays, Step
+from interchange.frontends.torch.reference import FAILURES, failed
 from interchange.frontends.torch.unsupported import line_of, module_of
 from interchange.frontends.torch.weights import to_numpy, to_torch
 from interchange.graph.core import ModelIR
@@ -34,7 +35,7 @@ def steps_of(
 ) -> tuple[ModelIR, Iterator[Step]]:
     """The graph with every node's result as an output, and what PyTorch computes there, in order.
 
-    lower: lowers the program again, into a graph that no pass has changed.
+    lower: lowers the program again, into a graph that no pass has changed. Raises ConvertError IX929.
     """
     lowered = lower()
     ir: ModelIR = lowered.trace.model()
@@ -46,8 +47,11 @@ def steps_of(
             if value not in ir.graph.outputs:
                 ir.graph.outputs.append(value)
     watched = _Watched(program.graph_module)
-    with torch.no_grad():
-        watched.run(*_arguments(program, order, arrays))
+    try:
+        with torch.no_grad():
+            watched.run(*_arguments(program, order, arrays))
+    except FAILURES as error:
+        raise failed(error, arrays) from error
     return ir, (
         Step(values[n.name], str(n.target), module_of(n), line_of(n), array)
         for n, array in watched.results
