@@ -1,142 +1,379 @@
-"""Lowerings of torch.nn.functional under dynamic sizes: tests/torch_same.py says what each case asserts.
+"""Lowerings of layers: products, activations, convolution, pooling, normalisation, padding, resizing.
 
-That each is right for static sizes, with every option, PyTorch's own database says: tests/test_torch_opinfo.py.
+tests/torch_same.py says what each case asserts. A case: function or module, inputs, dynamic axes of each input, and
+further inputs, with other sizes or special values.
 """
 
+import math
+
 import pytest
-from torch_same import same, torch
+from torch_same import exported, same, torch
 
-from interchange.errors import ConvertError
+from interchange.errors import ConvertError, InterchangeError
 
-F = torch.nn.functional
-image = torch.randn(2, 4, 9, 7)
-signal = torch.randn(2, 4, 9)
-volume = torch.randn(1, 2, 5, 6, 7)
-ANY = [{0: "batch", 2: "height", 3: "width"}]
-LINE = [{0: "batch", 2: "time"}]
-SPACE = [{0: "batch", 2: "depth", 3: "height", 4: "width"}]
-k = torch.randn
-
-CASES = {
-    "conv1d": (lambda x: F.conv1d(x, k1, padding=1, stride=2), signal, LINE),
-    "conv2d": (lambda x: F.conv2d(x, k2, bias, padding=(1, 2), dilation=2), image, ANY),
-    "depthwise": (lambda x: F.conv2d(x, kd, padding="same", groups=4), image, ANY),
-    "conv3d": (lambda x: F.conv3d(x, k3, padding=1), volume, SPACE),
-    "transposed": (lambda x: F.conv_transpose2d(x, kt, stride=2, padding=1, output_padding=1), image, ANY),
-    "max_pool": (lambda x: F.max_pool2d(x, 3, stride=2, padding=1), image, ANY),
-    "max_pool ceil": (lambda x: F.max_pool2d(x, 2, stride=2, ceil_mode=True), image, [{0: "batch"}]),
-    "max_pool indices": (lambda x: F.max_pool2d(x, 2, return_indices=True), image, ANY),
-    "avg_pool": (lambda x: F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False), image, ANY),
-    "global": (lambda x: F.adaptive_avg_pool2d(x, 1), image, ANY),
-    "adaptive": (lambda x: F.adaptive_avg_pool2d(x, (4, 3)), image, [{0: "batch"}]),
-    "adaptive max": (lambda x: F.adaptive_max_pool1d(x, 4), signal, [{0: "batch"}]),
-    "layer_norm": (lambda x: F.layer_norm(x, (7,), weight, None), image, [{0: "batch", 2: "height"}]),
-    "group_norm": (lambda x: F.group_norm(x, 2, bias, bias), image, ANY),
-    "instance_norm": (lambda x: F.instance_norm(x), image, [{0: "batch"}]),
-    "rms_norm": (lambda x: F.rms_norm(x, (7,), weight), image, [{0: "batch", 2: "height"}]),
-    "batch_norm": (lambda x: F.batch_norm(x, bias, bias.exp(), bias, bias), image, ANY),
-    "local_response": (lambda x: F.local_response_norm(x, 3), image, ANY),
-    "normalize": (lambda x: F.normalize(x, dim=1), image, ANY),
-    "constant pad": (lambda x: F.pad(x, (1, 2, -1, 3), value=2.5), image, ANY),
-    "reflect": (lambda x: F.pad(x, (1, 2, 2, 1), mode="reflect"), image, [{0: "batch"}]),
-    "replicate": (lambda x: F.pad(x, (1, 2, 2, 1), mode="replicate"), image, ANY),
-    "circular": (lambda x: F.pad(x, (1, 2), mode="circular"), signal, [{0: "batch"}]),
-    "nearest": (lambda x: F.interpolate(x, scale_factor=2), image, ANY),
-    "nearest size": (lambda x: F.interpolate(x, size=(5, 11)), image, [{0: "batch"}]),
-    "bilinear": (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), image, ANY),
-    "corners": (lambda x: F.interpolate(x, size=(18, 15), mode="bilinear", align_corners=True), image, [{0: "batch"}]),
-    "bicubic": (lambda x: F.interpolate(x, size=(12, 15), mode="bicubic"), image, [{0: "batch"}]),
-    "like another": (lambda x: F.interpolate(x, size=x.shape[2] * 2, mode="nearest"), signal, LINE),
-    "shuffle": (lambda x: F.pixel_shuffle(x, 2), image, ANY),
-    "unshuffle": (lambda x: F.pixel_unshuffle(x, 3), image[..., :6], [{0: "batch"}]),
-    "unfold": (lambda x: F.unfold(x, 3, padding=1), image, [{0: "batch"}]),
-    "softmax": (lambda x: (F.softmax(x, -1), F.log_softmax(x, 1), F.softmin(x, 2)), image, ANY),
-    "smooth": (lambda x: (F.gelu(x), F.gelu(x, approximate="tanh"), F.silu(x), F.mish(x), F.softplus(x)), image, ANY),
-    "bent": (lambda x: (F.relu6(x), F.elu(x), F.selu(x), F.celu(x), F.leaky_relu(x), F.hardtanh(x)), image, ANY),
-    "hard": (lambda x: (F.hardswish(x), F.hardsigmoid(x), F.hardshrink(x), F.softshrink(x), F.glu(x, 1)), image, ANY),
-    "prelu": (lambda x: (F.prelu(x, bias), F.logsigmoid(x), F.tanhshrink(x), F.threshold(x, 0.1, 9.0)), image, ANY),
-    "grid": (lambda x: F.grid_sample(x, grid, align_corners=False), image, [{2: "height", 3: "width"}]),
-}
-k1, k2, kd, k3, kt = k(5, 4, 3), k(4, 4, 3, 3), k(4, 1, 3, 3), k(3, 2, 3, 3, 3), k(4, 2, 3, 3)
-bias, weight, grid = k(4), k(7), k(2, 5, 6, 2).clamp(-1.2, 1.2)
+F, nn = torch.nn.functional, torch.nn
+torch.manual_seed(0)
+randn = torch.randn
+BATCH, IMAGE, LINE = [{0: "b"}], [{0: "b", 2: "h", 3: "w"}], [{0: "b", 2: "t"}]
+nan, inf = math.nan, math.inf
+SPECIAL = torch.tensor([[nan, -0.0, 0.0, -inf, 30.0, -30.0, 0.5, -0.5, 1.0, 3.0, -3.0, 20.5, 6.0]])
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_function(name):
-    function, x, dynamic = CASES[name]
-    same(function, x, dynamic=dynamic)
+def holes(*shape):
+    """Random numbers with NaN, inf and a channel of -inf among them."""
+    x = randn(*shape)
+    flat = x.view(shape[0], shape[1], -1)
+    flat[0, 0, 3], flat[0, 1], flat[-1, 0, 5] = nan, -inf, inf
+    return x
 
 
-def query(*shape):
-    return torch.randn(*shape)
+def whole(*shape):
+    return torch.randint(-9, 10, shape)
 
 
-ATTENTION = {
-    "2-d": ((query(5, 8), query(7, 8), query(7, 6)), {}),
-    "3-d": ((query(2, 5, 8), query(2, 7, 8), query(2, 7, 8)), {}),
-    "4-d": ((query(2, 3, 5, 8), query(2, 3, 7, 8), query(2, 3, 7, 6)), {"scale": 0.3}),
-    "5-d": ((query(2, 2, 3, 5, 8), query(2, 2, 3, 7, 8), query(2, 2, 3, 7, 8)), {}),
-    "causal, more keys than queries": ((query(2, 3, 5, 8), query(2, 3, 7, 8), query(2, 3, 7, 8)), {"is_causal": True}),
-    "causal, fewer keys": ((query(2, 3, 7, 8), query(2, 3, 5, 8), query(2, 3, 5, 8)), {"is_causal": True}),
-    "bias": ((query(2, 3, 5, 8), query(2, 3, 7, 8), query(2, 3, 7, 8), query(5, 7)), {}),
-    "mask": ((query(2, 3, 5, 8), query(2, 3, 7, 8), query(2, 3, 7, 8), query(2, 1, 5, 7) > -0.5), {}),
-    "groups": ((query(2, 6, 5, 8), query(2, 2, 7, 8), query(2, 2, 7, 8)), {"enable_gqa": True}),
+ACTIVATIONS = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "silu": F.silu,
+    "mish": F.mish,
+    "elu": lambda x: F.elu(x, 0.7),
+    "celu": lambda x: F.celu(x, 1.7),
+    "selu": F.selu,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
+    "rrelu": F.rrelu,
+    "hardtanh": lambda x: F.hardtanh(x, -0.4, 2.5),
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
+    "softplus": lambda x: F.softplus(x, 2.0, 5.0),
+    "softsign": F.softsign,
+    "softshrink": F.softshrink,
+    "hardshrink": F.hardshrink,
+    "tanhshrink": F.tanhshrink,
+    "threshold": lambda x: F.threshold(x, 0.1, 20.0),
+    "logsigmoid": F.logsigmoid,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
 }
 
 
-@pytest.mark.parametrize("name", ATTENTION)
-def test_attention_of_any_length(name):
-    inputs, options = ATTENTION[name]
-    rows, columns = len(inputs[0].shape) - 2, len(inputs[1].shape) - 2
-    dynamic = [{rows: "queries"}, {columns: "keys"}, {columns: "keys"}]
-    if len(inputs) == 4:
-        dynamic.append({len(inputs[3].shape) - 2: "queries", len(inputs[3].shape) - 1: "keys"})
-    same(lambda *x: F.scaled_dot_product_attention(*x, **options), *inputs, dynamic=dynamic)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(name):
+    same(ACTIVATIONS[name], randn(3, 13), dynamic=BATCH, more=[(SPECIAL,)])
 
 
-def test_a_query_that_sees_no_key_gives_what_pytorch_gives():
-    mask = torch.ones(4, 5, dtype=torch.bool)
-    mask[2] = False
-    inputs = query(1, 2, 4, 8), query(1, 2, 5, 8), query(1, 2, 5, 8)
-    same(F.scaled_dot_product_attention, *inputs, mask)
-
-
-def test_multihead_attention_and_encoder_layers():
-    layer = torch.nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
-    encoder = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
-    same(encoder, query(2, 5, 16), dynamic=[{0: "batch", 1: "time"}])
-    decoder = torch.nn.TransformerDecoderLayer(16, 4, 32, batch_first=True).eval()
-    dynamic = [{0: "batch", 1: "target"}, {0: "batch", 1: "source"}]
-    same(decoder, query(2, 5, 16), query(2, 7, 16), dynamic=dynamic)
-
-
-classes = torch.tensor([1, 0, 3, 2, 1])
-LOSSES = {
-    "mse": (F.mse_loss, (query(5, 4), query(5, 4))),
-    "l1": (F.l1_loss, (query(5, 4), query(5, 4))),
-    "smooth": (F.smooth_l1_loss, (query(5, 4), query(5, 4))),
-    "huber": (lambda a, b: F.huber_loss(a, b, delta=0.5), (query(5, 4), query(5, 4))),
-    "bce": (F.binary_cross_entropy, (query(5, 4).sigmoid(), query(5, 4).sigmoid())),
-    "logits": (lambda a, b: F.binary_cross_entropy_with_logits(a, b, pos_weight=ones), (query(5, 4), query(5, 4) * 0)),
-    "classes": (F.cross_entropy, (query(5, 4), classes)),
-    "weights": (lambda a, b: F.cross_entropy(a, b, ones, label_smoothing=0.1), (query(5, 4), classes)),
-    "ignored": (lambda a, b: F.cross_entropy(a, b, ignore_index=1), (query(5, 4), classes)),
-    "probabilities": (F.cross_entropy, (query(5, 4), query(5, 4).softmax(-1))),
-    "each": (lambda a, b: F.cross_entropy(a, b, reduction="none"), (query(5, 4), classes)),
-    "likelihood": (lambda a, b: F.nll_loss(a.log_softmax(1), b, reduction="sum"), (query(5, 4), classes)),
-    "divergence": (lambda a, b: F.kl_div(a, b, reduction="batchmean"), (query(5, 4), query(5, 4).softmax(-1))),
-    "cosine": (lambda a, b: F.cosine_similarity(a, b), (query(5, 4), query(5, 4))),
-    "triplet": (lambda a, b: F.triplet_margin_loss(a, b, a + b), (query(5, 4), query(5, 4))),
+PRODUCTS = {
+    "linear": (nn.Linear(5, 7), (randn(3, 4, 5),), [{0: "b", 1: "t"}], ()),
+    "linear of a matrix": (nn.Linear(5, 7), (randn(3, 5),), BATCH, ()),
+    "linear of a vector": (nn.Linear(5, 7, bias=False), (randn(5),), None, ()),
+    "matmul of vectors": (lambda a, b: (a @ b, torch.outer(a, b)), (randn(4), randn(4)), None, ()),
+    "matmul that broadcasts": (torch.matmul, (randn(3, 1, 4, 5), randn(2, 5, 6)), [{0: "b", 2: "t"}, None], ()),
+    "matmul of integers": (torch.matmul, (whole(3, 4).to(torch.int8), whole(4, 2).to(torch.int8)), BATCH, ()),
+    "addmm": (
+        lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=0.3),
+        (randn(6), randn(3, 4), randn(4, 6)),
+        [None, {0: "b"}, None],
+        (),
+    ),
+    "addmm without the sum": (
+        lambda c, a, b: torch.addmm(c, a, b, beta=0),
+        (torch.full((6,), nan), randn(3, 4), randn(4, 6)),
+        None,
+        (),
+    ),
+    "addmm of float64": (
+        lambda c, a, b: torch.addmm(c, a, b, beta=0.1, alpha=0.3),
+        tuple(t.double() for t in (randn(6), randn(3, 4), randn(4, 6))),
+        None,
+        (),
+    ),
+    "baddbmm": (
+        lambda c, a, b: torch.baddbmm(c, a, b, beta=2),
+        (randn(1, 6), randn(2, 3, 4), randn(2, 4, 6)),
+        [None, {0: "b"}, {0: "b"}],
+        (),
+    ),
+    "addbmm": (torch.addbmm, (randn(3, 6), randn(2, 3, 4), randn(2, 4, 6)), [None, {0: "b"}, {0: "b"}], ()),
+    "addr of bools": (
+        lambda c, a, b: (torch.addr(c, a, b), torch.addr(c, a, b, alpha=False)),
+        (randn(3, 2) > 0, randn(3) > 0, randn(2) > 0),
+        None,
+        (),
+    ),
+    "bilinear": (nn.Bilinear(3, 4, 5), (randn(2, 6, 3), randn(2, 6, 4)), [{0: "b"}, {0: "b"}], ()),
+    "einsum": (
+        lambda a, b: (torch.einsum("bij,bjk", a, b), torch.einsum("...ij,...jk->ik", a, b)),
+        (randn(2, 3, 4), randn(2, 4, 5)),
+        [{0: "b"}, {0: "b"}],
+        (),
+    ),
+    "einsum with dots of two lengths": (
+        lambda a, b: torch.einsum("...ik,...j->...ij", a, b),
+        (randn(2, 3, 4), randn(5)),
+        BATCH,
+        (),
+    ),
+    "chain": (lambda a, b, c: torch.linalg.multi_dot([a, b, c]), (randn(3, 4), randn(4, 5), randn(5)), None, ()),
 }
-ones = torch.tensor([1.0, 2.0, 0.5, 3.0])
+IMAGES = {
+    "conv2d": (nn.Conv2d(3, 8, 3, 2, 1, groups=1), (randn(2, 3, 9, 8),), IMAGE, ()),
+    "conv2d of groups": (nn.Conv2d(4, 8, 3, dilation=2, groups=4), (randn(2, 4, 9, 8),), IMAGE, ()),
+    "conv1d same, an even kernel": (nn.Conv1d(4, 6, 4, padding="same", dilation=3), (randn(4, 19),), [{1: "t"}], ()),
+    "conv3d": (nn.Conv3d(2, 3, 2, padding="valid"), (randn(1, 2, 3, 4, 5),), BATCH, ()),
+    "conv2d padded by reflection": (
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        (randn(1, 3, 5, 6),),
+        IMAGE,
+        (),
+    ),
+    "transposed": (nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, groups=2), (randn(2, 4, 5, 6),), IMAGE, ()),
+    "transposed, longer than its stride": (
+        nn.ConvTranspose1d(4, 6, 3, 2, 1, output_padding=3, dilation=4),
+        (randn(2, 4, 5),),
+        BATCH,
+        (),
+    ),
+    "unfold": (lambda x: F.unfold(x, (3, 2), dilation=2, padding=1, stride=(2, 1)), (randn(2, 3, 7, 8),), IMAGE, ()),
+    "fold": (lambda x: F.fold(F.unfold(x, 3, padding=1), x.shape[2:], 3, padding=1), (randn(2, 3, 5, 6),), IMAGE, ()),
+    "pixel_shuffle": (lambda x: (F.pixel_shuffle(x, 2), F.channel_shuffle(x, 2)), (randn(2, 8, 3, 4),), IMAGE, ()),
+    "pixel_shuffle without a batch": (lambda x: F.pixel_shuffle(x, 2), (randn(8, 3, 4),), None, ()),
+    "pixel_unshuffle": (lambda x: F.pixel_unshuffle(x, 2), (randn(2, 3, 4, 6),), BATCH, ()),
+    "pad": (
+        lambda x: (F.pad(x, (1, -2, -1, 3), value=2.5), F.pad(x, (2, 1, 1, 2), "reflect")),
+        (randn(2, 3, 5, 6),),
+        IMAGE,
+        (),
+    ),
+    "pad by what is there": (
+        lambda x: (F.pad(x, (2, -3, 1, 2), "replicate"), F.pad(x, (2, 1, 0, 3), "circular")),
+        (randn(2, 3, 5, 6),),
+        IMAGE,
+        (),
+    ),
+    "pad more than there is": (lambda x: F.pad(x, (-4, 5), "replicate"), (randn(2, 3, 4),), BATCH, ()),
+    "pad of bools": (lambda x: F.pad(x, (1, 2), value=True), (randn(2, 3) > 0,), BATCH, ()),
+    "grid_sample": (
+        lambda x, g: (F.grid_sample(x, g, align_corners=False), F.grid_sample(x, g, "nearest", "border", True)),
+        (randn(2, 3, 5, 6), randn(2, 4, 7, 2)),
+        [{0: "b", 2: "h"}, {0: "b", 1: "k"}],
+        (),
+    ),
+    "grid_sample, cubic": (
+        lambda x, g: F.grid_sample(x, g, "bicubic", "reflection", align_corners=True),
+        (randn(2, 3, 5, 6), randn(2, 4, 7, 2)),
+        None,
+        (),
+    ),
+    "affine_grid": (
+        lambda t, x: F.grid_sample(x, F.affine_grid(t, (2, 3, 5, 6), align_corners=True), align_corners=True),
+        (randn(2, 2, 3), randn(2, 3, 5, 6)),
+        None,
+        (),
+    ),
+}
+NORMS = {
+    "layer_norm": (nn.LayerNorm(8), (randn(3, 4, 8),), [{0: "b", 1: "t"}], ()),
+    "layer_norm without a weight": (nn.LayerNorm((4, 8), elementwise_affine=False), (randn(3, 4, 8),), BATCH, ()),
+    "rms_norm": (lambda x: F.rms_norm(x, (8,), eps=1e-5), (randn(3, 8),), BATCH, ()),
+    "group_norm": (nn.GroupNorm(2, 6), (randn(3, 6, 5, 7),), IMAGE, ()),
+    "group_norm of a matrix": (nn.GroupNorm(2, 6, affine=False), (randn(3, 6),), BATCH, ()),
+    "instance_norm": (nn.InstanceNorm2d(4), (randn(2, 4, 5, 6),), IMAGE, ()),
+    "instance_norm by running statistics": (
+        nn.InstanceNorm2d(4, track_running_stats=True, affine=True).eval(),
+        (randn(2, 4, 5, 6),),
+        IMAGE,
+        (),
+    ),
+    "batch_norm": (nn.BatchNorm2d(6).eval(), (randn(3, 6, 5, 7),), IMAGE, ()),
+    "batch_norm of a matrix": (nn.BatchNorm1d(6, affine=False).eval(), (randn(3, 6),), BATCH, ()),
+    "batch_norm without statistics": (nn.BatchNorm2d(6, track_running_stats=False), (randn(3, 6, 5, 7),), IMAGE, ()),
+    "local_response_norm": (lambda x: F.local_response_norm(x, 3), (randn(2, 5, 4, 3),), IMAGE, ()),
+    "weight_norm": (nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 2)), (randn(2, 3, 5),), LINE, ()),
+    "normalize": (lambda x: (F.normalize(x), F.normalize(x, 1.0, -1)), (randn(3, 4),), BATCH, ((torch.zeros(2, 4),),)),
+    "cosine": (
+        lambda x, y: (F.cosine_similarity(x, y), F.pairwise_distance(x, y), F.pairwise_distance(x, y, 3.0)),
+        (randn(3, 4), randn(3, 4)),
+        [{0: "b"}, {0: "b"}],
+        ((torch.zeros(2, 4), torch.zeros(2, 4)),),
+    ),
+}
+ALONG = {
+    "gelu": (lambda x: (F.gelu(x), F.gelu(x, approximate="tanh")), (randn(3, 4),), BATCH, ()),
+    "prelu": (nn.PReLU(4), (randn(3, 4, 5),), LINE, ()),
+    "glu": (lambda x: F.glu(x, 1), (randn(3, 6, 2),), BATCH, ()),
+    "softmax": (
+        lambda x: (F.softmax(x, 0), F.log_softmax(x, -1), F.softmin(x, 1)),
+        (randn(3, 4),),
+        [{0: "b", 1: "t"}],
+        ((torch.full((2, 3), -inf),), (torch.tensor([[1e38, -1e38, inf]]),)),
+    ),
+    "softmax in another dtype": (lambda x: F.softmax(x, -1, dtype=torch.float32), (whole(3, 4),), BATCH, ()),
+    "softmax of one element": (lambda x: (F.softmax(x, 0), F.log_softmax(x, -1)), (randn(()),), None, ()),
+    "relu of integers": (lambda x: (F.relu(x), F.hardtanh(x, -2, 3)), (whole(3, 4),), BATCH, ()),
+}
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_loss_over_any_batch(name):
-    function, inputs = LOSSES[name]
-    same(function, *inputs, dynamic=[{0: "batch"}, {0: "batch"}])
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("name", [*PRODUCTS, *IMAGES, *NORMS, *ALONG])
+def test_layer(name):
+    model, inputs, dynamic, more = (PRODUCTS | IMAGES | NORMS | ALONG)[name]
+    same(model, *inputs, dynamic=dynamic, more=more)
 
 
-def test_what_onnx_has_no_form_of_is_refused():
-    with pytest.raises(ConvertError, match="IX921"):
-        same(lambda x: F.interpolate(x, size=(3, 3), mode="bilinear", antialias=True, align_corners=True), image)
+# -- pooling ----------------------------------------------------------------------------------------------------------
+POOLS = {
+    "max": (lambda x: F.max_pool2d(x, 3, 2, 1), (randn(2, 3, 11, 13),), IMAGE),
+    "max after relu": (lambda x: F.max_pool2d(F.relu(x), 3, 2, 1), (randn(2, 3, 11, 13),), IMAGE),
+    "max, dilated": (lambda x: F.max_pool2d(x, 2, 2, 1, dilation=3), (randn(2, 3, 11, 13),), IMAGE),
+    "max, dilated, much padding": (lambda x: F.max_pool2d(x, 3, 1, 1, dilation=2), (randn(2, 3, 11, 13),), None),
+    "max, rounded up": (lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True), (randn(2, 3, 10, 12),), None),
+    "max, a window in the padding": (lambda x: F.max_pool2d(x, 2, 3, 1, ceil_mode=True), (randn(2, 3, 10, 12),), None),
+    "max, rounded up, dynamic": (lambda x: F.max_pool2d(x, 3, 2, 0, ceil_mode=True), (randn(2, 3, 10, 12),), IMAGE),
+    "max1d": (lambda x: F.max_pool1d(x, 3, 2, 1), (randn(2, 3, 11),), BATCH),
+    "max3d": (lambda x: F.max_pool3d(x, 2), (randn(2, 3, 4, 5, 6),), BATCH),
+    "max of integers": (lambda x: F.max_pool2d(x, 3, 2, 1), (whole(2, 3, 10, 12),), IMAGE),
+    "where": (lambda x: F.max_pool2d(x, 3, 2, 1, return_indices=True), (randn(2, 3, 11, 13),), IMAGE),
+    "unpooled": (
+        lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2),
+        (randn(2, 3, 8, 12),),
+        BATCH,
+    ),
+    "mean": (lambda x: F.avg_pool2d(x, 3, 2, 1), (randn(2, 3, 11, 13),), IMAGE),
+    "mean of the image alone": (
+        lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+        (randn(2, 3, 11, 13),),
+        IMAGE,
+    ),
+    "mean, rounded up": (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), (randn(2, 3, 10, 12),), None),
+    "mean, a window in the padding": (lambda x: F.avg_pool2d(x, 2, 3, 1, ceil_mode=True), (randn(2, 3, 10, 12),), None),
+    "mean, rounded up, image alone": (
+        lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False),
+        (randn(2, 3, 10, 12),),
+        None,
+    ),
+    "mean over another count": (
+        lambda x: F.avg_pool2d(x, 3, 2, 1, divisor_override=5, ceil_mode=True),
+        (randn(2, 3, 10, 12),),
+        None,
+    ),
+    "mean of integers": (lambda x: F.avg_pool2d(x, 3, 2, 1), (whole(2, 3, 10, 12),), IMAGE),
+    "mean1d": (lambda x: F.avg_pool1d(x, 2), (randn(2, 3, 11),), LINE),
+    "to 1": (lambda x: F.adaptive_avg_pool2d(x, 1), (randn(2, 3, 5, 7),), IMAGE),
+    "to a divisor": (lambda x: F.adaptive_avg_pool2d(x, (2, 3)), (randn(2, 3, 4, 9),), BATCH),
+    "to any size": (lambda x: F.adaptive_avg_pool2d(x, (4, 6)), (randn(2, 3, 11, 13),), IMAGE),
+    "to any size, one kept": (lambda x: F.adaptive_avg_pool2d(x, (None, 6)), (randn(2, 3, 11, 13),), IMAGE),
+    "maxima to any size": (
+        lambda x: F.adaptive_max_pool2d(x, (4, 6), return_indices=True),
+        (randn(2, 3, 11, 13),),
+        IMAGE,
+    ),
+    "maximum of all": (lambda x: F.adaptive_max_pool2d(x, 1), (randn(2, 3, 11, 13),), IMAGE),
+    "p-norm": (lambda x: F.lp_pool2d(x, 2, 3, 2), (randn(2, 3, 10, 12),), IMAGE),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_pool(name):
+    function, (x,), dynamic = POOLS[name]
+    more = ()
+    if x.is_floating_point() and name not in ("unpooled", "p-norm", "max after relu"):
+        more = [(holes(*x.shape),)]
+    same(function, x, dynamic=dynamic, more=more)
+
+
+def test_nan_goes_through_a_pool_after_relu():
+    same(lambda x: F.max_pool2d(F.relu(x), 3, 2, 1), randn(1, 2, 6, 6), more=[(holes(1, 2, 6, 6),)])
+
+
+def test_random_windows_are_refused():
+    with pytest.raises(ConvertError, match="fractional max pooling draws its windows at random"):
+        exported(nn.FractionalMaxPool2d(2, output_size=3), randn(1, 2, 8, 8))
+
+
+# -- resizing ---------------------------------------------------------------------------------------------------------
+MODES = ("nearest", "nearest-exact", "bilinear", "bicubic")
+SIZES = {
+    "twice": ({"scale_factor": 2}, IMAGE),
+    "to a size": ({"size": (7, 9)}, IMAGE),
+    "to a static size": ({"size": (7, 3)}, None),
+    "by an odd factor": ({"scale_factor": (0.6, 1.7)}, None),
+    "by a half": ({"scale_factor": 1.5}, IMAGE),
+    "by a ratio": ({"scale_factor": 1.7, "recompute_scale_factor": True}, None),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", SIZES)
+def test_interpolate(mode, size):
+    arguments, dynamic = SIZES[size]
+    same(lambda x: F.interpolate(x, mode=mode, **arguments), randn(2, 3, 6, 8), dynamic=dynamic)
+
+
+INTERPOLATED = {
+    "corners aligned": (
+        lambda x: (
+            F.interpolate(x, (7, 1), mode="bilinear", align_corners=True),
+            F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=True),
+        ),
+        (randn(2, 3, 6, 8),),
+        IMAGE,
+    ),
+    "smooth": (
+        lambda x: (
+            F.interpolate(x, (3, 5), mode="bilinear", antialias=True),
+            F.interpolate(x, (30, 4), mode="bicubic", antialias=True),
+        ),
+        (randn(2, 3, 12, 17),),
+        None,
+    ),
+    "to sizes made of sizes": (
+        lambda x: F.interpolate(x, (x.shape[2] * 2, x.shape[3] + 3), mode="bilinear"),
+        (randn(2, 3, 6, 8),),
+        IMAGE,
+    ),
+    "a line": (
+        lambda x: (F.interpolate(x, scale_factor=2, mode="linear"), F.interpolate(x, 5)),
+        (randn(2, 3, 7),),
+        LINE,
+    ),
+    "a volume": (
+        lambda x: (F.interpolate(x, scale_factor=2, mode="trilinear"), F.interpolate(x, (4, 5, 6))),
+        (randn(2, 3, 3, 4, 5),),
+        LINE,
+    ),
+    "by area": (lambda x: F.interpolate(x, (4, 5), mode="area"), (randn(2, 3, 6, 8),), IMAGE),
+    "bytes": (lambda x: F.interpolate(x, (4, 5)), (whole(2, 3, 6, 8).to(torch.uint8),), IMAGE),
+}
+
+
+@pytest.mark.parametrize("name", INTERPOLATED)
+def test_interpolated(name):
+    function, inputs, dynamic = INTERPOLATED[name]
+    same(function, *inputs, dynamic=dynamic)
+
+
+def test_interpolation_of_bytes_is_refused():
+    with pytest.raises(ConvertError, match="fixed-point arithmetic"):
+        exported(lambda x: F.interpolate(x, (4, 5), mode="bilinear"), whole(1, 3, 6, 8).to(torch.uint8))
+
+
+def test_a_dynamic_size_by_a_factor_that_is_rounded_is_refused():
+    with pytest.raises(InterchangeError, match="no form in ONNX"):
+        exported(lambda x: F.interpolate(x, scale_factor=1.7), randn(2, 3, 6, 8), dynamic=IMAGE)
+
+
+# -- statistics -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(3, momentum=0.3), nn.BatchNorm2d(3, affine=False)])
+def test_training_moves_the_running_statistics(layer):
+    layer.train()
+    x = randn(4, 3, 5, 6)
+    before = {k: v.clone() for k, v in layer.state_dict().items()}
+    model = exported(layer, x, dynamic=IMAGE)
+    assert all(torch.equal(before[k], v) for k, v in layer.state_dict().items()), "the export changes nothing"
+    y = randn(2, 3, 7, 4)
+    found = model.run({next(iter(model.inputs)): y.numpy()})
+    wanted = layer(y)
+    arrays = [torch.as_tensor(a) for a in found.values()]
+    assert torch.allclose(arrays[0], wanted, atol=1e-5)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        state = getattr(layer, name)
+        assert any(a.shape == state.shape and torch.allclose(a.to(state.dtype), state, atol=1e-6) for a in arrays), name
