@@ -47,7 +47,7 @@ def _sources(node: Any) -> list[Any]:
     if node.op != "call_function":
         return []
     if getattr(node.target, "__name__", "") == "getitem":
-        return list(node.args[:1])
+        return _of_tuple(node)
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return []
@@ -56,6 +56,14 @@ def _sources(node: Any) -> list[Any]:
     if str(node.target) in _VIEWS_OF_LISTS:
         return list(node.all_input_nodes)
     return [a for formal, a in zip(schema.arguments, node.args, strict=False) if formal.alias_info is not None]
+
+
+def _of_tuple(node: Any) -> list[Any]:
+    """What one of several results may share memory with: views of one tensor with each other, new tensors with none."""
+    several, index = node.args
+    if getattr(several.target, "_schema", None) is not None and not _sources(several):
+        return [u for u in several.users if u is not node and u.args[1:] == (index,)]
+    return [several]
 
 
 def returns_input(node: Any) -> bool:
