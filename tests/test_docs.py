@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from collections import Counter
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import documents
@@ -34,13 +35,23 @@ def skip_without_torch(blocks):
         pytest.skip(WITHOUT_TORCH)
 
 
+@contextmanager
+def torch_back():
+    """A block may act as if PyTorch were not installed; those after it have it again."""
+    torch = sys.modules.get("torch")
+    try:
+        yield
+    finally:
+        if torch is not None:
+            sys.modules["torch"] = torch
+        elif "torch" in sys.modules and sys.modules["torch"] is None:
+            del sys.modules["torch"]
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
     """Each test in an empty folder; operators and lowerings that a page registers are gone afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "torch", sys.modules.get("torch"))  # put back, if a page takes it away
-    if sys.modules["torch"] is None:
-        monkeypatch.delitem(sys.modules, "torch")
     lowerings = sys.modules.get("interchange.frontends.torch.table")
     tables = [TABLE] if lowerings is None else [TABLE, lowerings.TABLE]
     before = [dict(table) for table in tables]
@@ -77,7 +88,7 @@ def test_the_broken_example_raises_the_code_and_the_repaired_one_runs(section, t
         if block is runnable[1]:
             documents.run(block, {}, place)
             continue
-        with pytest.raises((InterchangeError, documents.CommandError)) as info:
+        with torch_back(), pytest.raises((InterchangeError, documents.CommandError)) as info:
             documents.run(block, {}, place)
         assert carries(info.value, section.code), f"{section.code} expected, not:\n{info.value}"
 

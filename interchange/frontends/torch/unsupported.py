@@ -96,8 +96,9 @@ def refusal(problems: Sequence[Unsupported]) -> InterchangeError:
         count = f"{len(found)} times, first " if len(found) > 1 else ""
         module = f" in {first.module}" if first.module else ""
         lines.append(f"{op} ({count}at {first.line or 'a line that PyTorch does not tell'}{module}: {first.arguments})")
-        if why:
-            lines.append(f"  {why}" + (f": {first.why.found}" if first.why and first.why.found else ""))
+        if first.why is not None:
+            found_there = f": {first.why.found}" if first.why.found else ""
+            lines.append(f"  {first.why.code}: {why}{found_there}")
         if first.why is not None and first.why.fix:
             fixes.append(f"{op}: {first.why.fix}")
     unknown = sorted({p.op for p in problems if p.why is None})
