@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from interchange import ops
-from interchange.dims import Dim, DimLike, dim_max, product, same
+from interchange.dims import Dim, DimLike, dim_max, same
 from interchange.dtypes import DType, float32, float64, int64, is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.eager.trace import active_trace
 from interchange.frontends.torch.aten.views import expanded, refused
 from interchange.frontends.torch.table import Operand, Out, Real, lower, tensor
-from interchange.ops.shape_tools import scalar_of, shape_tensor
+from interchange.ops.shape_tools import has_dims, scalar_of, shape_tensor
 
 _SMALL = 1024  # bytes
 
@@ -49,8 +49,7 @@ def filled(shape: Any, value: Operand, dtype: DType) -> Tensor:
     if isinstance(value, (Tensor, Real, Dim)):
         return expanded(tensor(value, dtype), shape)
     number = np.array(value).astype(dtype)
-    count = product(shape)
-    if isinstance(count, int) and count * dtype.itemsize <= _SMALL:
+    if not has_dims(tuple(shape)) and math.prod(shape) * dtype.itemsize <= _SMALL:
         return wrap(np.full(tuple(shape), number))
     return ops.ConstantOfShape(recorded(shape_tensor(tuple(shape))), value=number.reshape(1))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from interchange import ops
-from interchange.dims import DimLike, product
+from interchange.dims import DimLike, product, same
 from interchange.dtypes import int64
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
@@ -96,13 +96,20 @@ def embedding_bag(
         highest = combined(filled(out[0].shape, -np.inf, rows.dtype), rows, "amax", True, place)
         empty = ops.Unsqueeze(ops.Equal(lengths, np.int64(0)), [1])
         where_from = _first_equal(highest, rows, bag, indices, place)
-        return [where(empty, number(0, rows), highest), bag, lengths, where(empty, number(0, where_from), where_from)]
+        where_from = where(empty, number(0, where_from), where_from)
+        return [where(empty, number(0, rows), highest), bag, _padded(lengths, out[2]), where_from]
     result = combined(filled(out[0].shape, 0, rows.dtype), rows, "sum", True, place)
     if mode == 1:
         result = result / astype(ops.Unsqueeze(ops.Max(lengths, np.int64(1)), [1]), rows.dtype)
-        return [result, bag, lengths, lengths]
-    unused = filled((bags,), 0, int64)
-    return [result, bag if padding_idx is not None else filled((0,), 0, int64), unused, unused]
+        return [result, bag, _padded(lengths, out[2]), lengths]
+    unused = [filled(o.shape, 0, int64) for o in out[2:]]
+    return [result, bag if padding_idx is not None else filled((0,), 0, int64), *unused]
+
+
+def _padded(x: Tensor, out: Out) -> Tensor:
+    """With zeros behind it up to the size that PyTorch says, which is one more with include_last_offset."""
+    rest = out.shape[0] - x.shape[0]
+    return x if same(rest, 0) else ops.Concat(x, filled((rest,), 0, int64), axis=0)
 
 
 def _first_equal(highest: Tensor, rows: Tensor, bag: Tensor, indices: Tensor, place: Scatter) -> Tensor:

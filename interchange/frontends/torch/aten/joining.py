@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-
-import numpy as np
 
 from interchange import ops
 from interchange.dims import product, same
 from interchange.eager.tensor import Tensor
 from interchange.frontends.torch.aten.creation import filled
-from interchange.frontends.torch.aten.views import expanded, refused, reshaped
+from interchange.frontends.torch.aten.views import expanded, reshaped
 from interchange.frontends.torch.table import Out, axis_of, lower, promote
 
 
@@ -100,19 +97,3 @@ def cartesian_prod(xs: Sequence[Tensor]) -> Tensor:
     shape = tuple(x.shape[0] for x in xs)
     columns = [Out(x.dtype, shape) for x in xs]
     return stack([reshaped(grid, [product(shape)]) for grid in meshgrid(xs, out=columns)], 1)
-
-
-@lower("aten.combinations")
-def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """A row for each choice of r elements of a vector, in order."""
-    size = x.shape[0]
-    if not isinstance(size, int):
-        raise refused(
-            "how many combinations there are of a dynamic size has no form in ONNX",
-            found=f"a vector of {size} elements",
-            expected="a static size",
-            fix="make that dimension static",
-        )
-    choices = (itertools.combinations_with_replacement if with_replacement else itertools.combinations)(range(size), r)
-    places = np.array(list(choices), np.int64).reshape(-1, r)
-    return ops.Gather(x, places, axis=0) if r else x[:0]

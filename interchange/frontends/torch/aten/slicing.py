@@ -10,7 +10,6 @@ import numpy as np
 
 from interchange import ops
 from interchange.dims import Dim, DimLike, dim_max, dim_min, product, same
-from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor
 from interchange.frontends.torch.aten.creation import counted
 from interchange.frontends.torch.aten.kernels import where
@@ -40,14 +39,10 @@ def slice_entries(
     return _cut(x, axis, 0 if start is None else start, _END if end is None else end, step)
 
 
-@lower("aten.narrow", "aten.narrow_copy")
-def narrow(x: Tensor, dim: int, start: DimLike | Tensor, length: DimLike) -> Tensor:
-    """`length` entries of an axis from `start` on, which may be data and counts from the end if it is negative."""
+@lower("aten.narrow.default", "aten.narrow_copy")
+def narrow(x: Tensor, dim: int, start: DimLike, length: DimLike) -> Tensor:
+    """`length` entries of an axis from `start` on, which counts from the end if it is negative."""
     axis = axis_of(dim, len(x.shape))
-    if isinstance(start, Tensor):
-        place = astype(ops.Reshape(start, [1]), np.int64)
-        place = ops.Where(place < 0, place + shape_tensor([x.shape[axis]]), place)
-        return ops.Gather(x, place + counted(length), axis=axis)
     first = start + x.shape[axis] if isinstance(start, int) and start < 0 else start
     return _cut(x, axis, first, first + length)
 
