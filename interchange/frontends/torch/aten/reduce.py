@@ -15,9 +15,11 @@ from interchange.dtypes import int64, is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.frontends.torch.aten.comparison import maximum, minimum, truth
+from interchange.frontends.torch.aten.creation import filled
 from interchange.frontends.torch.aten.kernels import EXTREMES, SUMS, kernel_dtype, number, widened
+from interchange.frontends.torch.aten.scans import running_product
 from interchange.frontends.torch.table import Out, axes_of, axis_of, lower, promote_float
-from interchange.ops.shape import reshape
+from interchange.ops.shape import reshape, slice_axis
 from interchange.ops.shape_tools import scalar_of
 
 Dims = int | Sequence[int] | None
@@ -51,7 +53,17 @@ def sum_(x: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Out, **_: A
 @lower("aten.prod")
 def prod(x: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Out, **_: Any) -> Tensor:
     """The product, in the dtype of the result: of integers and bools int64."""
-    return reduced(ops.ReduceProd, astype(x, out.dtype), dim, keepdim)
+    x = astype(x, out.dtype)
+    axes = _axes(dim, x)
+    if is_float(x.dtype) or not axes:
+        return reduced(ops.ReduceProd, x, dim, keepdim)
+    kept = [i for i in range(len(x.shape)) if i not in axes]  # as the last of the running products, which are exact
+    x = ops.Transpose(x, perm=kept + axes)
+    size = product([x.shape[i] for i in range(len(kept), len(x.shape))])
+    lines = reshape(x, (*x.shape[: len(kept)], size))
+    one = filled((*x.shape[: len(kept)], 1), 1, x.dtype)  # also where there is no element
+    products = running_product(ops.Concat(one, lines, axis=-1), len(kept))
+    return reshape(slice_axis(products, len(kept), size, size + 1), out.shape)
 
 
 @lower("aten.mean")

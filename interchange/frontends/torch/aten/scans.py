@@ -6,19 +6,21 @@ size is symbolic, so that these steps cannot be counted, each element is reduced
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from interchange import ops
+from interchange.dims import bounds
 from interchange.dtypes import is_float
 from interchange.eager.array_api import elementwise as api
 from interchange.eager.array_api import reductions
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.frontends.torch.aten.creation import counted
-from interchange.frontends.torch.aten.kernels import EXTREMES, SUMS, kernel_dtype, number, where, widened
+from interchange.frontends.torch.aten.kernels import ALL, EXTREMES, SUMS, kernel_dtype, number, where, widened
 from interchange.frontends.torch.table import Out, axis_of, lower, promote_float
 from interchange.ops.shape import slice_axis
 from interchange.ops.shape_tools import shape_tensor
@@ -41,7 +43,24 @@ def cumsum(x: Tensor, dim: int, *, out: Out, **_: Any) -> Tensor:
 def cumprod(x: Tensor, dim: int, *, out: Out, **_: Any) -> Tensor:
     """The product of the elements up to each one, in the dtype of the result: of integers and bools int64."""
     x = astype(x, out.dtype)
-    return widened(SUMS, lambda t: ops.CumProd(t, _axis(dim, t)), x) if x.shape else x
+    if not x.shape or is_float(x.dtype):
+        return ops.CumProd(x, _axis(dim, x)) if x.shape else x
+    return widened(ALL, lambda t: running_product(t, axis_of(dim, len(t.shape))), x)
+
+
+def running_product(x: Tensor, axis: int) -> Tensor:
+    """Of integers, modulo 2 to the number of bits: the runtime's own products of integers go through float64."""
+    size = x.shape[axis]
+    if isinstance(size, int):
+        return _in_steps(lambda a, b: (ops.Mul(a[0], b[0]),), (x,), axis, size)[0]
+    positions = counted(size)
+    largest = bounds(size)[1]
+    for k in range(31 if math.isinf(largest) else int(largest).bit_length()):
+        before = positions - 2**k
+        there = ops.Reshape(before >= 0, np.array([-1] + [1] * (len(x.shape) - axis - 1)))
+        factor = ops.Gather(x, ops.Max(before, number(0, before)), axis=axis)
+        x = ops.Mul(x, where(there, factor, number(1, x)))
+    return x
 
 
 @lower("aten.diff")
