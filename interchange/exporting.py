@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interchange.dims import Dim, Shape, Spec
+from interchange.dims import Dim, Shape, Spec, parse_dim
 from interchange.errors import ConvertError, UsageError, VerifyError
 from interchange.frontends import Arrays, Captured, capture, is_program
 from interchange.frontends.inputs import FileDims
@@ -298,11 +298,24 @@ def _dynamic_axes(shape: Shape) -> dict[int, Dim]:
     return {i: d for i, d in enumerate(shape) if isinstance(d, Dim)}
 
 
+def _fitting_dims(loaded: Model) -> dict[str, Dim]:
+    """Where a file is right for some sizes only: its named sizes, with an example of such ones as hints."""
+    from interchange.parity.sampling import sample_sizes
+
+    at = sample_sizes(loaded.dims, loaded.guards, 2)[-1:] if loaded.guards else []
+    return {n: Dim(n, min=loaded.dims[n][0], max=loaded.dims[n][1], hint=v) for sizes in at for n, v in sizes.items()}
+
+
+def _read_again(shape: Shape, known: Mapping[str, Dim]) -> Shape:
+    return tuple(parse_dim(str(d), known) if known and isinstance(d, Dim) else d for d in shape)
+
+
 def arguments_of(loaded: Model) -> Any:
     """The arguments of the source model, nested as it takes them, from an exported model's signature."""
     from interchange.eager import pytree
 
-    specs = [Spec(s.name, s.dtype, s.shape) for s in loaded.inputs.values() if not s.optional]
+    known = _fitting_dims(loaded)
+    specs = [Spec(s.name, s.dtype, _read_again(s.shape, known)) for s in loaded.inputs.values() if not s.optional]
     signature = read_note(loaded.metadata, "signature", None)
     if signature is None:
         return {s.name: s for s in specs}

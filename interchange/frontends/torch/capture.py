@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Dim, DimLike, Guard, Spec, evaluate, same, symbols
+from interchange.dims import hints as dim_hints
 from interchange.dtypes import Array, is_float, is_integer
 from interchange.eager.tensor import Tensor, Variable, to_array, wrap
 from interchange.eager.trace import Trace
@@ -59,7 +60,8 @@ def example_sizes(inputs: Inputs, unit: int = 1) -> tuple[dict[str, int], bool]:
     PyTorch takes a size of 0 or 1, and two equal sizes, for something special; then multiples of `unit` are taken.
     """
     bounds = {n: b for s in inputs.specs.values() for n, b in symbols(s.shape).items()}
-    hints = {
+    hints = {n: h for s in inputs.specs.values() for d in s.shape for n, h in dim_hints(d).items()}
+    hints |= {
         str(d): int(size)
         for name, spec in inputs.specs.items()
         for d, size in zip(spec.shape, getattr(inputs.given[name], "shape", ()), strict=False)
@@ -183,9 +185,10 @@ def capture_torch(
     sizes = Sizes()
     specs = _agreed(program, called, sizes, environment)
     guards = guards_of(environment, sizes)
-    if given and not guards:  # a program from a file has its guards as texts
-        guards = written_guards(program, specs)
-    elif not given:
+    if given:  # a program from a file has its guards as texts
+        told = {str(g.condition) for g in guards}
+        guards += [g for g in written_guards(program, specs) if str(g.condition) not in told]
+    else:
         at = example_sizes(called)[0]
         guards = needed(guards, program, model, called, at, partial(example_arrays, called))
     if needs_functionalisation(program.graph):

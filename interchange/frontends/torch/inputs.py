@@ -14,7 +14,7 @@ import torch
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import SUPPORTED_NODES, tree_flatten_with_path, tree_leaves, tree_unflatten
 
-from interchange.dims import Dim, DimLike, Spec
+from interchange.dims import Dim, DimLike, Spec, symbols
 from interchange.errors import TraceError
 from interchange.frontends.inputs import Dynamic, FileDims, bind_arguments, in_call_order, specs_of
 from interchange.frontends.torch.reference import keys_of
@@ -141,9 +141,11 @@ def _dim(program: Any, size: Any, name: Any, known: dict[Any, Dim]) -> DimLike:
     if expr not in known:
         limits = program.range_constraints.get(expr)
         low, high = (limits.lower, limits.upper) if limits is not None else (1, None)
-        last = int(high) if high is not None and high.is_finite and high < 2**31 else None
-        example = size.node.hint
-        known[expr] = name if isinstance(name, Dim) else Dim(str(name), min=max(int(low), 1), max=last, hint=example)
+        first, last = max(int(low), 1), int(high) if high is not None and high.is_finite and high < 2**31 else None
+        if isinstance(name, Dim):  # bounds of the user's make the range smaller, never greater
+            least, most = symbols(name).get(str(name), (1, None))
+            first, last = max(first, least), min((n for n in (last, most) if n is not None), default=None)
+        known[expr] = Dim(str(name), min=first, max=last, hint=size.node.hint)
     return known[expr]
 
 

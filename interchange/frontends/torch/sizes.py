@@ -14,7 +14,7 @@ import torch
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_flatten_with_path, tree_unflatten
 
-from interchange.dims import Condition, DimLike, Guard, Shape, Spec, dim_max, dim_min, parse_dim
+from interchange.dims import Condition, Dim, DimLike, Guard, Shape, Spec, dim_max, dim_min, hint, parse_dim
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
 from interchange.errors import ConvertError
@@ -264,15 +264,21 @@ _COMPARED: dict[type, Callable[[DimLike, DimLike], Condition]] = {
 
 
 def _parsed(node: ast.expr, sizes: Mapping[str, DimLike]) -> Condition | None:
-    """A comparison as a condition; None for ``!=``, which says on neither side what is admissible."""
+    """A comparison as a condition: ``!=`` is the side on which the example is, None where there is no example."""
     if not isinstance(node, ast.Compare) or len(node.ops) != 1:
         raise _unknown(ast.unparse(node))
-    if isinstance(node.ops[0], ast.NotEq):
-        return None
     text = [ast.unparse(x) for x in (node.left, *node.comparators)]
     for path, size in sizes.items():
         text = [t.replace(path, f"({size})") for t in text]
-    return _COMPARED[type(node.ops[0])](parse_dim(text[0]), parse_dim(text[1]))
+    known = {str(d): d for d in sizes.values() if isinstance(d, Dim) and str(d).isidentifier()}
+    left, right = (parse_dim(t, known) for t in text)
+    compare = type(node.ops[0])
+    if compare is ast.NotEq:
+        at_example = hint(left - right)
+        if at_example is None:
+            return None
+        compare = ast.Gt if at_example > 0 else ast.Lt
+    return _COMPARED[compare](left, right)
 
 
 def shape_environment(values: Iterable[Any]) -> Any:
