@@ -34,7 +34,8 @@ def by_torch(function: Callable[..., Any], *values: Array | float) -> Array:
 def _coefficients(function: Callable[[Array], Array], low: float, high: float, dtype: str) -> tuple[float, ...]:
     """Of the polynomial in t, -1 at `low` and 1 at `high`, from the highest power on."""
     middle, half = (low + high) / 2, (high - low) / 2
-    series = chebyshev.chebinterpolate(lambda t: function(middle + half * t), _DEGREE)
+    nodes = chebyshev.chebpts1(_DEGREE + 1)
+    series = chebyshev.chebfit(nodes, function(middle + half * nodes), _DEGREE)
     size = np.abs(series)
     noise = 2 * size[-8:].max()  # of the values: a few of PyTorch's functions are no better than single precision
     needed = size > max(np.finfo(dtype).eps / 8 * size.max(), noise)

@@ -167,7 +167,8 @@ def _packed_pivots(found: Factored, count: int, batch: Sequence[Any]) -> Tensor:
 def _permutation(order: Tensor, dtype: DType) -> Tensor:
     """P of A = P L U for the order of rows [..., m]."""
     m = order.shape[-1]
-    return astype(ops.Equal(ops.Unsqueeze(order, [-2]), wrap(np.arange(m)[:, None])), dtype)  # type: ignore[type-var]
+    assert isinstance(m, int)
+    return astype(ops.Equal(ops.Unsqueeze(order, [-2]), wrap(np.arange(m)[:, None])), dtype)
 
 
 @lower("aten.linalg_lu_factor", "aten.linalg_lu_factor_ex", "aten._lu_with_info")

@@ -242,8 +242,8 @@ def kron(x: Tensor, y: Tensor) -> Tensor:
     """Each element of x times all of y, in blocks."""
     a, b = promote(x, y)
     rank = max(len(a.shape), len(b.shape))
-    first: list[DimLike] = [1] * (rank - len(a.shape)) + list(a.shape)
-    second: list[DimLike] = [1] * (rank - len(b.shape)) + list(b.shape)
+    first: Shape = (*[1] * (rank - len(a.shape)), *a.shape)
+    second: Shape = (*[1] * (rank - len(b.shape)), *b.shape)
     left = reshape(a, tuple(d for size in first for d in (size, 1)))
     right = reshape(b, tuple(d for size in second for d in (1, size)))
     blocks = ops.And(left, right) if a.dtype.kind == "b" else left * right

@@ -124,7 +124,8 @@ def polygamma(n: int, x: Tensor) -> Tensor:
         sine = ops.Sin(x * PI)
         return choose(negative, PI * PI / (sine * sine) - positive, positive)
     slope = PI ** (n + 1) * horner(_derivative_of_cot(n), _cot_pi(x))
-    return choose(negative, (-1.0) ** n * positive - slope, positive)
+    below = choose(_whole(x), (-1.0) ** (n + 1) * INF, (-1.0) ** n * positive - slope)
+    return choose(negative, below, choose(ops.Equal(x, number(INF, x)), NAN, positive))  # PyTorch's sum is NaN there
 
 
 def _derivative_of_cot(n: int) -> tuple[float, ...]:
