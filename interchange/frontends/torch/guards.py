@@ -19,7 +19,7 @@ from interchange.dims import Condition, Dim, Guard, parse_dim, symbols
 from interchange.dtypes import Array
 from interchange.frontends.torch.aliases import writes_into_given
 from interchange.frontends.torch.inputs import Inputs
-from interchange.frontends.torch.reference import FAILURES
+from interchange.frontends.torch.reference import FAILURES, as_captured
 from interchange.frontends.torch.weights import to_torch
 
 Sizes = dict[str, int]
@@ -88,7 +88,7 @@ def _same(program: Any, model: Any, called: Inputs, arrays: Mapping[str, Array])
     specs = program.graph_signature.input_specs
     flat = [next(users) if s.kind == InputKind.USER_INPUT else held[s.target] for s in specs]
     try:
-        with torch.no_grad():
+        with as_captured():
             wanted = [v for v in tree_leaves(model(*args, **kwargs)) if v is not None]
             found = [v for v in torch.fx.Interpreter(program.graph_module).run(*flat) if v is not None]
     except FAILURES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,22 @@ def failed(error: Exception, arrays: Arrays) -> ConvertError:
     )
 
 
+@contextmanager
+def as_captured() -> Iterator[None]:
+    """How a model is run to be compared: without gradients, and without warnings of sizes the user did not ask for.
+
+    And without the fast path of transformer layers, which is never captured: where a sequence is padded it gives zeros.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 class Source:
     """Runs a model beside its export: inputs and state in, outputs, new state and changed inputs out."""
 
@@ -106,8 +123,7 @@ class Source:
         before = {n: t.detach().clone() for n, t in held.items()}
         versions = self._versions()
         try:
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of sizes that the user did not ask for
+            with as_captured():
                 returned = self.model(*args, **kwargs)
             self._refuse_unknown_writes(versions, held)
             found = [_array(v) for v in tree_flatten(returned)[0] if v is not None]

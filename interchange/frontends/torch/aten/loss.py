@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from interchange.dims import product
 from interchange.dtypes import is_float
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
-from interchange.errors import ConvertError
 from interchange.frontends.torch.aten.activation import log_softmax_of
 from interchange.frontends.torch.aten.norm import cosine, distance
 from interchange.frontends.torch.table import lower, promote, promote_float, tensor
@@ -339,15 +337,3 @@ def triplet_margin_loss(
     if swap:
         far = ops.Min(far, distance(positive, negative, p, eps))
     return _reduced(_at_least_zero(ops.Sub(ops.Add(near, tensor(margin, near.dtype)), far)), reduction)
-
-
-@lower("aten.ctc_loss", "aten._ctc_loss")
-def ctc_loss(*_: Any, **__: Any) -> Tensor:
-    """Refused: it is a loop over time whose steps depend on each other."""
-    raise ConvertError(
-        "IX928",
-        "the CTC loss is a loop over time, for which ONNX has no operator",
-        found="ctc_loss",
-        expected="the model's scores as the output",
-        fix="export the model without the loss, which inference does not need",
-    )

@@ -25,8 +25,13 @@ def _training(x: Tensor, p: float = 0.5, train: bool | None = True, **_: Any) ->
 
 
 def _dropped(x: Tensor, p: float, outputs: int = 1) -> Any:
-    """x where a coin of probability p does not fall on 0, divided by 1 - p. ONNX has no ratio of 1."""
-    return ops.Dropout(x, wrap(np.array(p, np.float32)), wrap(np.array(True)), outputs=outputs)
+    """x where a coin of probability p does not fall on 0, divided by 1 - p. ONNX has no ratio of 1.
+
+    By the mask: ONNX Runtime takes a Dropout out of the graph, in training too, when only its first output is read.
+    """
+    _, mask = ops.Dropout(x, wrap(np.array(p, np.float32)), wrap(np.array(True)), outputs=2)
+    y = ops.Mul(x, ops.Mul(astype(mask, x.dtype), number(1 / (1 - p), x)))
+    return y if outputs == 1 else (y, mask)
 
 
 @lower("aten.dropout", random=_training)
