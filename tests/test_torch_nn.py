@@ -377,3 +377,10 @@ def test_training_moves_the_running_statistics(layer):
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         state = getattr(layer, name)
         assert any(a.shape == state.shape and torch.allclose(a.to(state.dtype), state, atol=1e-6) for a in arrays), name
+
+
+def test_smoothing_with_corners_aligned_is_refused():
+    with pytest.raises(ConvertError, match="IX928: ONNX and PyTorch smooth by different windows"):
+        exported(
+            lambda x: F.interpolate(x, (3, 3), mode="bilinear", antialias=True, align_corners=True), randn(1, 2, 9, 9)
+        )
