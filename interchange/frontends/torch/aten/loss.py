@@ -314,7 +314,8 @@ def hinge_embedding_loss(x: Tensor, target: Tensor, margin: float = 1.0, reducti
 @lower("aten.cosine_embedding_loss")
 def cosine_embedding_loss(x: Tensor, y: Tensor, target: Tensor, margin: float = 0.0, reduction: int = MEAN) -> Tensor:
     """1 - cos(x, y) where target is 1, max(0, cos(x, y) - margin) where it is -1."""
-    cos = cosine(*promote_float(x, y), len(target.shape))
+    a, b = promote_float(x, y)
+    cos = cosine(a, b, len(target.shape))
     near = ops.Where(ops.Equal(target, tensor(1, target.dtype)), ops.Sub(tensor(1, cos.dtype), cos), _zero(cos))
     apart = _at_least_zero(ops.Sub(cos, tensor(margin, cos.dtype)))
     far = ops.Where(ops.Equal(target, tensor(-1, target.dtype)), apart, _zero(cos))

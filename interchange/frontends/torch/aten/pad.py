@@ -20,8 +20,9 @@ _MODES = {"reflect": "reflect", "replicate": "edge"}
 def padded(x: Tensor, amounts: Sequence[DimLike], mode: str, value: Operand | None = None) -> Tensor:
     """x with more elements around: PyTorch's list, which begins with (before, after) of the last axis."""
     rank, count = len(x.shape), len(amounts) // 2
-    before: list[DimLike] = [0] * (rank - count) + [amounts[2 * i] for i in reversed(range(count))]
-    after: list[DimLike] = [0] * (rank - count) + [amounts[2 * i + 1] for i in reversed(range(count))]
+    whole: list[DimLike] = [0] * (rank - count)
+    before = whole + [amounts[2 * i] for i in reversed(range(count))]
+    after = whole + [amounts[2 * i + 1] for i in reversed(range(count))]
     if all(isinstance(a, int) and a == 0 for a in amounts):
         return x
     narrow = x.dtype.kind == "b" or (x.dtype.kind in "iu" and x.dtype.itemsize == 2)

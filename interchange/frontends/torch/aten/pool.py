@@ -161,7 +161,7 @@ def max_pool_with_indices(
         far = ops.Where(outside, wrap(np.array(np.iinfo(np.int64).max)), places)
         return first_and_last(values, far, [2])
 
-    return _over(both, x, rank)  # type: ignore[no-any-return]
+    return _over(both, x, rank)
 
 
 for _rank in (1, 2, 3):
@@ -194,10 +194,10 @@ def _avg_pool(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool, divi
         padded = pad_spatial(x, w.padding, w.behind(x.shape[2:], maps))
         mean = ops.AveragePool(padded, kernel_shape=w.kernel, strides=w.strides)
         return ops.Mul(mean, wrap(np.array(area / divisor, x.dtype)))
-    padded, counted = w, {"count_include_pad": 1} if include and any(w.padding) else {}
+    bare, counted = w, {"count_include_pad": 1} if include and any(w.padding) else {}
     if w.ceil and counted:  # what lies behind the padding does not count
-        x, padded, counted = pad_spatial(x, w.padding, w.padding), replace(w, padding=[0] * len(maps)), {}
-    return _first(ops.AveragePool(x, **_attributes(padded, x.shape[2:], maps), **counted), maps, w)
+        x, bare, counted = pad_spatial(x, w.padding, w.padding), replace(w, padding=[0] * len(maps)), {}
+    return _first(ops.AveragePool(x, **_attributes(bare, x.shape[2:], maps), **counted), maps, w)
 
 
 def _count(x: Tensor, w: Window, maps: Sequence[DimLike], include: bool) -> Tensor:
@@ -278,7 +278,7 @@ def adaptive_max_pool(x: Tensor, output_size: Sequence[DimLike]) -> tuple[Tensor
         at = gathered_positions(image, windows)
         return first_and_last(gathered(images, windows), at, [3 + 2 * i for i in range(rank)])
 
-    return _over(both, x, rank)  # type: ignore[no-any-return]
+    return _over(both, x, rank)
 
 
 @lower("aten.fractional_max_pool2d", "aten.fractional_max_pool3d")

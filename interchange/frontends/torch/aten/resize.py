@@ -114,7 +114,7 @@ def _interpolated(x: Tensor, out: Out, given: Sequence[Any], mode: str, align: b
         )
     rank = len(x.shape) - 2
     how = {"mode": mode, "coordinate_transformation_mode": "align_corners" if align else "half_pixel", **more}
-    factors = [None] * rank if align else _factors(given, rank)
+    factors: Factors = [None] * rank if align else _factors(given, rank)
     image, wanted = x.shape[2:], out.shape[2:]
     if all(n is m or (isinstance(n, int) and n == m) for n, m in zip(image, wanted, strict=True)) and not any(factors):
         return x
