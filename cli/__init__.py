@@ -23,7 +23,7 @@ COMMANDS = {
     "export": ("export", "Export a model to ONNX, prove it, and write it."),
     "check": ("check", "Find everything that is wrong with a model file."),
     "show": ("show", "Tell what a model file is."),
-    "run": ("run", "Run a model file on data."),
+    "run": ("run_", "Run a model file on data."),
     "verify": ("verify", "Compare a model file with its source."),
     "import": ("import_", "Read a model file as an eager model."),
     "schema": ("schema", "Show what an operator takes and gives."),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--function", "functions", multiple=True, help="Keep modules of this class or path as ONNX functions.")
 @click.option("--train", is_flag=True, help="Export in train mode, with state updates as outputs (default: eval mode).")
 @click.option("--no-verify", is_flag=True, help="Do not check the model and compare it with its source.")
+@click.option("--no-load", is_flag=True, help="Write it for a runtime other than the one here (with --no-verify).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     model: str,
@@ -35,6 +36,7 @@ def command(
     functions: tuple[str, ...],
     train: bool,
     no_verify: bool,
+    no_load: bool,
     as_json: bool,
 ) -> None:
     """Export MODEL to the file PATH.
@@ -62,6 +64,7 @@ def command(
             target=target,
             functions=functions or False,
             verify=not no_verify,
+            load=not no_load,
             options=source.options,
         )
     emit(
@@ -75,7 +78,7 @@ def command(
             "evidence": result.evidence,
         },
         as_json,
-        "\n".join([f"wrote {path}: {_signature(result)}", *_conditions(result), _proof(result.evidence)]),
+        "\n".join([f"wrote {path}: {_signature(result)}", *_conditions(result), _proof(result.evidence, not no_load)]),
     )
 
 
@@ -98,9 +101,9 @@ def _conditions(result: Model) -> Iterator[str]:
         yield f"state: {', '.join(state[:_MANY])}{more}"
 
 
-def _proof(evidence: dict[str, Any] | None) -> str:
+def _proof(evidence: dict[str, Any] | None, loaded: bool) -> str:
     from interchange.checker.context import plural
 
     if evidence is None:
-        return "not verified"
+        return "not verified" if loaded else "not verified, not loaded"
     return f"verified in {evidence['runtime']} at {plural(len(evidence['trials']), 'size')}"

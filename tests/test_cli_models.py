@@ -13,9 +13,9 @@ import onnx
 import pytest
 from broken_models import F, const, model, node, relu, value
 from onnx import TensorProto
+from shell import Ran
 
 from interchange import cli
-from interchange.cli import run as run_cli
 
 
 @pytest.fixture
@@ -28,19 +28,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     onnx.save(model([node("Add", ["x", "w"], ["z"])], both, [value("z", F, None)]), "two.onnx")
     onnx.save(model([node("Add", ["x", "ghost"], ["y"])], initializers=[const("left", [1.0])]), "bad.onnx")
     return tmp_path
-
-
-class Ran:
-    """One command line: its status and what it printed."""
-
-    def __init__(self, capsys: Any, *args: str) -> None:
-        capsys.readouterr()
-        self.status = run_cli(args)
-        self.out, self.err = capsys.readouterr()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
@@ -463,7 +450,7 @@ def test_a_mistake_of_ours_is_told_shortly(folder: Path, capsys: Any, monkeypatc
     assert "Traceback" not in ran.err
     assert Ran(capsys, "check", "good.onnx", "--json").json["error"]["code"] == "internal"
     with pytest.raises(KeyError):
-        run_cli(["check", "good.onnx", "--debug"])
+        cli.run(["check", "good.onnx", "--debug"])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.export import _trace
 from torch.export.graph_signature import InputKind
 from torch.fx.experimental import _config as symbolic_shapes
 from torch.fx.experimental.symbolic_shapes import ShapeEnv, SLoc
@@ -32,16 +33,18 @@ _LIBRARY = (os.path.dirname(torch.__file__), os.path.dirname(contextlib.__file__
 
 @contextmanager
 def quiet() -> Iterator[list[warnings.WarningMessage]]:
-    """PyTorch's logs off, its warnings collected: what matters of them becomes an error."""
+    """PyTorch's logs and prints off, its warnings collected: what matters of them becomes an error."""
     named = logging.Logger.manager.loggerDict.items()
     before = [(lo, lo.level) for n, lo in named if n.startswith("torch") and isinstance(lo, logging.Logger)]
     for logger, _ in before:
         logger.setLevel(logging.CRITICAL)
+    _trace.print = lambda *args, **kwargs: None  # of the graph up to a failure; what the model itself prints stays
     try:
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
             yield found
     finally:
+        del _trace.print
         for logger, level in before:
             logger.setLevel(level)
 
