@@ -90,10 +90,10 @@ NETWORKS = {
     "efficientnet": (lambda: nn.Sequential(conv(3, 8, 3, 2, act=nn.SiLU), Inverted(8, nn.SiLU), head(8)), SIDES),
     "convnext": (lambda: nn.Sequential(nn.Conv2d(3, 8, 4, 4), NextBlock(8), NextBlock(8), head(8)), SIDES),
     "u-net, transposed": (lambda: UNet(True), SIDES),
-    "u-net, interpolated": (lambda: UNet(False), {0: "batch"}),
+    "u-net, interpolated": (lambda: UNet(False), SIDES),
     "vgg": (
         lambda: nn.Sequential(conv(3, 8), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(3), nn.Flatten(1), nn.Linear(72, 5)),
-        {0: "batch"},
+        SIDES,
     ),
 }
 
