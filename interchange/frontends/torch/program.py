@@ -158,7 +158,7 @@ def _instance_norm(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *rest: A
     Left whole it would go on writing into its statistics.
     """
     n, c = x.shape[:2]
-    each = [None if t is None else t.repeat(n) for t in (weight, bias, mean, var)]
+    each: list[Any] = [None if t is None else t.repeat(n) for t in (weight, bias, mean, var)]
     result = torch.batch_norm(x.reshape(1, n * c, *x.shape[2:]), *each, *rest)
     for old, new in zip((mean, var), each[2:], strict=True):
         if old is not None:
