@@ -26,7 +26,7 @@ from interchange.errors import ConvertError, InterchangeError
 from interchange.frontends.torch.aliases import needs_functionalisation, written
 from interchange.frontends.torch.sizes import Sizes
 from interchange.frontends.torch.table import TABLE, Lowering, Out, Real
-from interchange.frontends.torch.unsupported import Unsupported, line_of, module_of, problem
+from interchange.frontends.torch.unsupported import Unsupported, line_of, module_of, place_of, problem
 from interchange.frontends.torch.weights import dtype_of, to_numpy
 from interchange.graph.core import Value
 from interchange.ops.shape import Reshape
@@ -135,7 +135,7 @@ class Interpreter:
         if entry is None:
             return self._decomposed(node, value)
         if entry.random is True or (entry.random and entry.random(*args, **kwargs)):
-            self.random.append(f"{target} at {line_of(node)}")
+            self.random.append(f"{target} at {place_of(node)}")
         if entry.takes_out:
             kwargs["out"] = self._outs(meta)
         return self._settled(entry.handler(*args, **kwargs), meta, str(target))

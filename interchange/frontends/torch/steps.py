@@ -11,7 +11,7 @@ from torch.export.graph_signature import InputKind
 from interchange.eager.traced import Traced
 from interchange.frontends import Arrays, Step
 from interchange.frontends.torch.reference import FAILURES, failed
-from interchange.frontends.torch.unsupported import line_of, module_of
+from interchange.frontends.torch.unsupported import line_of, module_of, operator_of
 from interchange.frontends.torch.weights import to_numpy, to_torch
 from interchange.graph.core import ModelIR
 
@@ -53,7 +53,7 @@ def steps_of(
     except FAILURES as error:
         raise failed(error, arrays) from error
     return ir, (
-        Step(values[n.name], str(n.target), module_of(n), line_of(n), array)
+        Step(values[n.name], operator_of(n), module_of(n), line_of(n), array)
         for n, array in watched.results
         if n.name in values
     )

@@ -46,6 +46,19 @@ def module_of(node: Any) -> str:
     return "" if path.startswith("_empty_nn_module_stack") else str(path)
 
 
+def place_of(node: Any) -> str:
+    """Where a captured node comes from: the user's line, or the module if none of the user's code was involved."""
+    module = module_of(node)
+    return line_of(node) or (f"module {module}" if module else "the model itself")
+
+
+def operator_of(node: Any) -> str:
+    """The operator whose result a captured node is, also where it picks one of several results."""
+    while getattr(node.target, "__name__", "") == "getitem":
+        node = node.args[0]
+    return str(node.target)
+
+
 def described(value: Any, sizes: Sizes) -> str:
     """An argument as a person reads it: ``float32[batch, 3]``, ``2``, ``[1, 1]``."""
     value = getattr(value, "meta", {}).get("val", value)
