@@ -45,6 +45,7 @@ CASES = {
         torch.linspace(0, 1, 300),
         torch.linspace(3, 3, 1),
         torch.linspace(10, -3, 6, dtype=torch.int64),
+        torch.linspace(0, 15, 12, dtype=torch.int64),  # its last is 14.999 when it is counted from the front
         torch.linspace(1, 2, 0),
         torch.linspace(x[0, 0], x[0, 1], 5),
     ),
