@@ -267,7 +267,8 @@ def verify(
     if inputs is None and not is_program(model):
         inputs = arguments_of(loaded)
     if dynamic is None:
-        dynamic = FileDims({n: _dynamic_axes(s.shape) for n, s in loaded.inputs.items()})
+        known = _fitting_dims(loaded)
+        dynamic = FileDims({n: _dynamic_axes(_read_again(s.shape, known)) for n, s in loaded.inputs.items()})
     names = read_note(loaded.metadata, "source", {}).get("output_names")
     opset = loaded.opsets[""]
     captured = capture(model, inputs, dynamic=dynamic, opset=opset, output_names=names, options=options or {})
@@ -314,8 +315,7 @@ def arguments_of(loaded: Model) -> Any:
     """The arguments of the source model, nested as it takes them, from an exported model's signature."""
     from interchange.eager import pytree
 
-    known = _fitting_dims(loaded)
-    specs = [Spec(s.name, s.dtype, _read_again(s.shape, known)) for s in loaded.inputs.values() if not s.optional]
+    specs = [Spec(s.name, s.dtype, s.shape) for s in loaded.inputs.values() if not s.optional]
     signature = read_note(loaded.metadata, "signature", None)
     if signature is None:
         return {s.name: s for s in specs}

@@ -203,6 +203,56 @@ def test_verify_takes_a_file_in_the_mode_of_its_export(folder: Path, capsys: Any
     assert ran.status == 0, ran.out
 
 
+COUNTING = """
+import torch
+
+
+class Counting(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x):
+        if x.shape[0] % 2 == 0:
+            x = x * 2
+        self.count += 1
+        return torch.dropout(x, 0.5, self.training) + self.count
+
+
+def make():
+    return Counting(), (torch.ones(6, 3),)
+
+
+def shapes():
+    return Counting(), {"x": "float32[batch, 3]"}
+"""
+
+
+def test_verify_takes_the_sizes_of_the_file(folder: Path, capsys: Any) -> None:
+    """Its names, bounds and guards, whatever the source says of its inputs; and eval mode, in spite of the state."""
+    Path("counting.py").write_text(COUNTING)
+    options = ["--dynamic", "x: batch, _", "--dim", "batch=2..64"]
+    ran = Ran(capsys, "export", "counting.py:make", "net.onnx", *options)
+    assert "valid where: batch%2 == 0 (counting.py:11 in forward)\nstate: count -> count.next" in ran.out
+    given = ["--input", "x: float32[batch, 3]"]
+    for source in (["make"], ["shapes"], ["Counting"], ["Counting", *given], ["make", *given, "--dim", "batch=..32"]):
+        ran = Ran(capsys, "verify", "net.onnx", f"counting.py:{source[0]}", *source[1:])
+        assert ran.status == 0, ran.out + ran.err
+        assert ran.out.count("ok  output at ") >= 3
+
+
+def test_verify_does_not_take_a_captured_program_for_one_in_train_mode(folder: Path, capsys: Any) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.Dropout()).eval()
+    torch.export.save(torch.export.export(module, (torch.ones(5, 4),)), "net.pt2")
+    assert Ran(capsys, "export", "net.pt2", "net.onnx").status == 0
+    assert Ran(capsys, "verify", "net.onnx").status == 0
+    Path("same.py").write_text(
+        "import torch\n\nnet = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.Dropout())\n"
+        "net.load_state_dict(torch.export.load('net.pt2').state_dict)\n"
+    )
+    assert Ran(capsys, "verify", "net.onnx", "same.py:net").status == 0
+
+
 # -- for other runtimes ------------------------------------------------------------------------------------------------
 def test_what_the_runtime_here_cannot_run_is_written_on_request(folder: Path, capsys: Any) -> None:
     ran = Ran(capsys, "export", "net.py:half", "half.onnx")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from interchange.dims import Dim, DimLike, Shape, Spec, parse_dim, parse_spec, symbols
+from interchange.dims import Dim, DimLike, Shape, Spec, hints, parse_dim, parse_spec, symbols
 from interchange.eager.tensor import to_array
 from interchange.errors import TraceError
 
@@ -17,6 +17,12 @@ Dynamic = Mapping[str, Any] | str | None
 
 class FileDims(dict[str, Any]):
     """The dimensions that an exported file has, as `dynamic`; inputs given by shape strings keep their own."""
+
+    def with_examples(self, shape: Shape) -> Shape:
+        """A shape whose names have the sizes in the file as their examples."""
+        at = {n: size for axes in self.values() for d in axes.values() for n, size in hints(d).items()}
+        known = {n: Dim(n, min=b[0], max=b[1], hint=at[n]) for n, b in symbols(shape).items() if n in at}
+        return tuple(parse_dim(str(d), known) if known else d for d in shape)
 
 
 def bind_arguments(signature: inspect.Signature, inputs: Any, where: str) -> dict[str, Any]:
@@ -86,9 +92,10 @@ def specs_of(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec
     wanted = dict(dynamic) if isinstance(dynamic, Mapping) else {}
     for name, leaf in sorted(given.items(), key=lambda item: _computed(wanted.get(item[0]))):
         if isinstance(leaf, str) and _SHAPE.search(leaf):
-            specs[name] = Spec(name, (s := parse_spec(leaf, known)).dtype, s.shape)
-        elif isinstance(leaf, Spec):
-            specs[name] = Spec(name, leaf.dtype, leaf.shape)
+            leaf = parse_spec(leaf, known)
+        if isinstance(leaf, Spec):
+            shape = dynamic.with_examples(leaf.shape) if isinstance(dynamic, FileDims) else leaf.shape
+            specs[name] = Spec(name, leaf.dtype, shape)
         elif isinstance(leaf, _STATIC):
             constants[name] = leaf
             continue

@@ -81,7 +81,7 @@ class GraphModule(nn.Module):
         self._variables: dict[str, Variable] = {}
         for value in model.graph.initializers.values():
             self._hold(value)
-        if read_note(model.metadata, "source", {}).get("mode", "eval") == "eval":
+        if read_note(model.metadata, "source", {}).get("mode", "eval") != "train":
             self.eval()
 
     def _spec(self, value: Value, sizes: SizeNames) -> Spec:

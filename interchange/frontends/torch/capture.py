@@ -202,6 +202,7 @@ def capture_torch(
     source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
     ir = lowered.trace.model()
     ir.graph.name = getattr(model, "__name__", type(model).__name__)
+    mode = "captured" if given else "train" if getattr(model, "training", False) is True else "eval"
     leaves = list(zip(called.paths, called.given.items(), strict=True))
     example = {n: v for n, v in called.given.items() if n in specs and not isinstance(v, (str, Spec))}
     return Captured(
@@ -218,14 +219,10 @@ def capture_torch(
             "inputs": structure([(p, v, n in specs) for p, (n, v) in leaves]),
             "outputs": structure([(p, v, True) for p, v in lowered.results]),
         },
-        source={"frontend": "torch", "model": ir.graph.name, "mode": _mode(model), "torch": torch.__version__},
+        source={"frontend": "torch", "model": ir.graph.name, "mode": mode, "torch": torch.__version__},
         random=lowered.random,
         steps=partial(steps_of, program, called.order(), lower),
     )
-
-
-def _mode(model: Any) -> str:
-    return "train" if isinstance(model, torch.nn.Module) and model.training else "eval"
 
 
 def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any) -> dict[str, Spec]:
