@@ -92,7 +92,7 @@ def writes_into_given(graph: Any) -> bool:
 def needs_functionalisation(graph: Any) -> bool:
     """Whether rebinding names would not do: see the module's text. False for most graphs, found in one pass."""
     calls = [n for n in graph.nodes if n.op == "call_function"]
-    if any(_keeps_statistics(n) or _writes_within(n) for n in calls):
+    if any(_keeps_statistics(n) or _writes_within(n) or _writes_aside(n) for n in calls):
         return True
     return any(written(n) for n in calls) and not _only_own_memory(graph)
 
@@ -100,6 +100,14 @@ def needs_functionalisation(graph: Any) -> bool:
 def _keeps_statistics(node: Any) -> bool:
     place = _KEEP_STATISTICS.get(str(node.target))
     return place is not None and bool(node.args[place]) and isinstance(node.args[3], torch.fx.Node)
+
+
+def _writes_aside(node: Any) -> bool:
+    """Whether a node's result is not what it wrote: new running statistics, a list of tensors."""
+    targets = written(node)
+    returns = node.target._schema.returns if targets else ()
+    own = [r for r in returns if r.alias_info is not None and r.alias_info.is_write]
+    return bool(targets) and not len(targets) == len(returns) == len(own) == 1
 
 
 def _writes_within(node: Any) -> bool:

@@ -97,10 +97,17 @@ def batch_norm_functional(
     return y, *_saved(now, spread, eps), *moved
 
 
-@lower("aten._native_batch_norm_legit", "aten.native_batch_norm")
-def native_batch_norm(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any, training: bool | None = None
+@lower("aten._batch_norm_with_update_functional")
+def batch_norm_with_update(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, momentum: float, eps: float
 ) -> tuple[Tensor, ...]:
+    """`batch_norm_functional` in training, with the (empty) memory of other devices' kernels among the results."""
+    *first, new_mean, new_var = batch_norm_functional(x, weight, bias, mean, var, True, momentum, eps)
+    return *first, ones((0,), np.dtype(np.uint8)), new_mean, new_var
+
+
+@lower("aten._native_batch_norm_legit", "aten.native_batch_norm")
+def native_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
     """The normalised x, and what is saved for the gradient: nothing outside of training."""
     *statistics, training, _, eps = rest
     mean, var = statistics if statistics and not training else (None, None)
