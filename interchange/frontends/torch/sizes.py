@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten_with_path, tree_unflatten
 from interchange.dims import Condition, Dim, DimLike, Guard, Shape, Spec, dim_max, dim_min, hint, parse_dim
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
-from interchange.errors import ConvertError
+from interchange.errors import ConvertError, is_ours
 from interchange.frontends.torch.table import Real
 from interchange.ops.arithmetic import Add, Div, Mul, Pow, Sqrt
 from interchange.ops.shape_tools import shape_tensor
@@ -174,11 +174,11 @@ class Sizes:
 
 # -- guards -----------------------------------------------------------------------------------------------------------
 def place_of(location: Any) -> str | None:
-    """``model.py:12 in forward`` of the line that a guard comes from: the user's where PyTorch knows it."""
+    """``model.py:12 in forward`` of the line that a guard comes from; None if only libraries were involved."""
     frame = getattr(location, "maybe_user_loc", None) or getattr(location, "framework_loc", None)
     if frame is None or isinstance(frame, str):  # made by `program._lines`
         return frame
-    return f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
+    return None if is_ours(frame.filename) else f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
 
 
 def conditions(expr: Any, sizes: Sizes, example: Mapping[Any, Any]) -> list[Condition]:
