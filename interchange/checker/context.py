@@ -28,28 +28,27 @@ def domain_of(proto: Any) -> str:
 
 @dataclass(eq=False, slots=True)
 class NodeRef:
-    """A node where it stands."""
+    """A node where it stands.  key: what it calls, if that is a local function."""
 
     proto: onnx.NodeProto
     scope: Scope
     index: int
+    key: FunctionKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = domain_of(self.proto), self.proto.op_type, self.proto.overload
 
     @property
     def op(self) -> str:
         """Its operator, with the domain unless that is ONNX's own."""
-        domain = domain_of(self.proto)
-        return f"{domain}::{self.proto.op_type}" if domain else str(self.proto.op_type)
+        domain, op, _ = self.key
+        return f"{domain}::{op}" if domain else op
 
     @property
     def label(self) -> str:
         """Its name in quotes, or else the value it makes."""
         made = next((o for o in self.proto.output if o), "")
         return repr(self.proto.name) if self.proto.name else f"#{self.index} that makes {made!r}"
-
-    @property
-    def key(self) -> FunctionKey:
-        """What it calls, if that is a local function."""
-        return domain_of(self.proto), self.proto.op_type, self.proto.overload
 
     def where(self, value: str = "") -> Where:
         """Its place."""
@@ -225,8 +224,8 @@ class Context:
 
     def look_up(self, node: NodeRef) -> OpSchema | SchemaError:
         """The schema of a node, or the registry's error."""
-        domain = domain_of(node.proto)
-        key = (domain, node.proto.op_type, node.scope.known_opsets.get(domain, 1))
+        domain, op, _ = node.key
+        key = (domain, op, node.scope.known_opsets.get(domain, 1))
         found = self._schemas.get(key)
         if found is None:
             found = self._schemas[key] = _look_up(*key)

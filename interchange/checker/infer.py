@@ -245,10 +245,29 @@ def _whole_model(ctx: Context) -> Types:
     if ctx.broken or ctx.functions or len(ctx.main.nodes) > 20_000:  # it would write every call out
         return {}
     try:
-        model = shape_inference.infer_shapes(ctx.model, data_prop=True)
+        model = shape_inference.infer_shapes(_without_weights(ctx.model), data_prop=True)
     except Exception:  # it gives up at the first problem; ours are found node by node
         return {}
     return {v.name: v.type for v in model.graph.value_info}
+
+
+def _without_weights(model: Any) -> Any:
+    """The model without the data of large constants, which onnx would only copy, twice."""
+    import onnx
+
+    if not any(len(t.raw_data) > 4096 for t in model.graph.initializer):
+        return model
+    copy = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    for descriptor, value in model.graph.ListFields():
+        if descriptor.name == "initializer":
+            for tensor in value:
+                if len(tensor.raw_data) > 4096:
+                    copy.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+                else:
+                    copy.graph.initializer.append(tensor)
+        elif descriptor.name in ("input", "output", "node", "value_info", "sparse_initializer"):
+            getattr(copy.graph, descriptor.name).extend(value)
+    return copy
 
 
 def _bound(proto: Any, attributes: Mapping[str, Any]) -> Any:
