@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -71,6 +72,15 @@ def main() -> None:
         "scores = ix.load('.demo/digits.onnx').run(x=images)['output']",
         "print(f'read right by ONNX Runtime: {digits_cnn.accuracy(scores, digits):.2%} of {len(digits)}')",
     )
+    if find_spec("torch") is not None:
+        chapter("7. and for one that was written and trained in PyTorch")
+        shell("interchange", "export", "sample_models/digits_torch.py:make", ".demo/digits_torch.onnx")
+        python(
+            "import interchange as ix, digits_cnn",
+            "_, images, _, digits = digits_cnn.load()",
+            "scores = ix.load('.demo/digits_torch.onnx').run(x=images)['scores']",
+            "print(f'read right by ONNX Runtime: {digits_cnn.accuracy(scores, digits):.2%} of {len(digits)}')",
+        )
     print(f"\ndone in {time.perf_counter() - begin:.0f} s; the models are in .demo/")
 
 
