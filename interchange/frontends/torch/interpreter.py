@@ -231,6 +231,9 @@ class Interpreter:
             return [self._stand_in(m) for m in meta]
         if not isinstance(meta, torch.Tensor):
             return None
+        for d in meta.shape:  # of sizes that only the data decides later nodes may speak
+            if type(d) is not int and d.node.expr.is_Symbol and not self.sizes.knows(d.node.expr):
+                self.sizes.define(d.node.expr, self.trace.fresh_dim("unknown"))
         try:
             shape = tuple(d if d is not None else self.trace.fresh_dim("unknown") for d in self._shape(meta.shape))
             dtype = dtype_of(meta.dtype)
