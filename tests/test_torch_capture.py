@@ -382,6 +382,42 @@ def test_a_missing_kernel_is_told_with_operator_and_dtype(tmp_path):
     assert "Gemm" in error.found + error.message
     assert "bfloat16" in error.found
     assert not (tmp_path / "m.onnx").exists()
+    written = ix.export(block(torch.bfloat16), {"input": x}, tmp_path / "m.onnx", verify=False, load=False)
+    assert str(written.outputs["output"]) == "output: bfloat16[4, 2]"
+    assert ix.check(tmp_path / "m.onnx").ok
+
+
+# -- what an export leaves as it was ----------------------------------------------------------------------------------
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(3, 4), nn.BatchNorm1d(4)
+        self.linear.bias.requires_grad_(False)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.seen += 1
+        return self.norm(self.linear(x.mul_(2)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_module_and_its_inputs_are_as_they_were(training):
+    model, x = Counting().train(training), torch.randn(6, 3)
+    model.norm.train(False)  # a mode of its own
+    model.linear.weight.grad = torch.ones(4, 3)
+    before = {n: (t, t.clone(), t.requires_grad) for n, t in model.state_dict(keep_vars=True).items()}
+    given, attributes = x.clone(), set(vars(model))
+    ix.export(model, {"x": x}, dynamic={"x": {0: "batch"}})
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        same, value, grad = before[name]
+        assert tensor is same
+        assert tensor.requires_grad == grad
+        torch.testing.assert_close(tensor, value, rtol=0, atol=0)
+    assert (model.training, model.linear.training, model.norm.training) == (training, training, False)
+    assert torch.equal(model.linear.weight.grad, torch.ones(4, 3))
+    assert (model.linear.bias.grad, set(vars(model))) == (None, attributes)
+    assert torch.equal(x, given)
+    assert torch.is_grad_enabled()
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
