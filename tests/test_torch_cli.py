@@ -231,7 +231,7 @@ def shapes():
 def test_verify_takes_the_sizes_of_the_file(folder: Path, capsys: Any) -> None:
     """Its names, bounds and guards, whatever the source says of its inputs; and eval mode, in spite of the state."""
     Path("counting.py").write_text(COUNTING)
-    options = ["--dynamic", "x: batch, _", "--dim", "batch=2..64"]
+    options = ["--dynamic", "x: batch, _", "--dim", "batch=4..64"]
     ran = Ran(capsys, "export", "counting.py:make", "net.onnx", *options)
     assert "valid where: batch%2 == 0 (counting.py:11 in forward)\nstate: count -> count.next" in ran.out
     given = ["--input", "x: float32[batch, 3]"]
