@@ -294,6 +294,12 @@ def test_missing_lowerings_are_told_all_at_once():
     assert "docs/pytorch.md" in error.fix
 
 
+def test_a_decomposition_may_ask_for_sizes():
+    cell = nn.LSTMCell(3, 4)
+    loaded = ix.export(cell, {"input": torch.randn(5, 3)}, dynamic={"input": {0: "batch"}})
+    assert str(loaded.outputs["output_1"]) == "output_1: float32[batch, 4]"
+
+
 def test_a_lowering_of_another_shape_is_told(lowering):
     lowering("tests.scaled")(lambda x, n: x.sum(0))
     assert "IX927" in refused("IX921", lambda x: scaled(x, 2), {"x": torch.randn(4, 3)}).found

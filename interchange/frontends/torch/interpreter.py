@@ -310,7 +310,7 @@ class Interpreter:
         """What PyTorch makes of one op, as a graph on fake tensors; None where it has no decomposition."""
         target = node.target
         function = torch._decomp.decomposition_table.get(target)
-        if function is None and getattr(target, "_can_decompose", lambda: False)():
+        if function is None and _falls_apart(target):
             function = target.decompose
         if function is None:
             return None
@@ -326,8 +326,17 @@ class Interpreter:
                 inner = make_fx(call)(*leaves)
             except Exception:  # PyTorch's own code, which fails in many ways: then there is no decomposition
                 return None
+        inner.graph.eliminate_dead_code()  # sizes that were asked for and not used
         again = any(n.target is target for n in inner.graph.nodes)
         return None if again or needs_functionalisation(inner.graph) else inner
+
+
+def _falls_apart(target: Any) -> bool:
+    """Whether PyTorch computes an op by others."""
+    try:
+        return bool(target._can_decompose())
+    except (AttributeError, RuntimeError):  # no ATen op; or one of TorchScript only, such as aten.size
+        return False
 
 
 def _plain(arguments: Any) -> Any:
