@@ -32,7 +32,7 @@ def _reduced(loss: Tensor, reduction: int) -> Tensor:
 
 
 def _at_least_zero(x: Tensor) -> Tensor:
-    return ops.Relu(x)
+    return ops.Relu(x) if is_float(x.dtype) else ops.Max(x, _zero(x))  # the runtime has no Relu of int64
 
 
 def _lined(x: Tensor) -> Tensor:
