@@ -7,6 +7,7 @@ decomposed alone, by PyTorch's own decomposition, and its pieces are interpreted
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -307,7 +308,7 @@ class Interpreter:
         return self._settled(result, node.meta.get("val"), str(node.target))
 
     def _decomposition(self, node: Any) -> Any:
-        """What PyTorch makes of one op, as a graph on fake tensors; None where it has no decomposition."""
+        """What PyTorch makes of one op, a graph on fake tensors; None where it has no decomposition for all sizes."""
         target = node.target
         function = torch._decomp.decomposition_table.get(target)
         if function is None and _falls_apart(target):
@@ -321,12 +322,14 @@ class Interpreter:
             return function(*args, **kwargs)
 
         mode = detect_fake_mode(leaves)
-        with mode or FakeTensorMode(allow_non_fake_inputs=True):
+        environment = getattr(mode, "shape_env", None)
+        # what is right for some sizes only, or fixes one, is no decomposition
+        unguarded = nullcontext() if environment is None else environment.error_on_new_guards()
+        with mode or FakeTensorMode(allow_non_fake_inputs=True), unguarded:
             try:
                 inner = make_fx(call)(*leaves)
             except Exception:  # PyTorch's own code, which fails in many ways: then there is no decomposition
                 return None
-        inner.graph.eliminate_dead_code()  # sizes that were asked for and not used
         again = any(n.target is target for n in inner.graph.nodes)
         return None if again or needs_functionalisation(inner.graph) else inner
 
