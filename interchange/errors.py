@@ -63,7 +63,12 @@ def user_line() -> str | None:
     frame = user_frame()
     if frame is None:
         return None
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return line_text(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def line_text(filename: str, line: int, function: str) -> str:
+    """``model.py:12 in forward``: a line of code without a path of the machine."""
+    return f"{os.path.basename(filename)}:{line} in {function}"
 
 
 def printable(text: str) -> str:

@@ -301,7 +301,7 @@ def _dynamic_axes(shape: Shape) -> dict[int, Dim]:
 
 def _fitting_dims(loaded: Model) -> dict[str, Dim]:
     """Where a file is right for some sizes only: its named sizes, with an example of such ones as hints."""
-    from interchange.parity.sampling import sample_sizes
+    from interchange.sampling import sample_sizes
 
     at = sample_sizes(loaded.dims, loaded.guards, 2)[-1:] if loaded.guards else []
     return {n: Dim(n, min=loaded.dims[n][0], max=loaded.dims[n][1], hint=v) for sizes in at for n, v in sizes.items()}

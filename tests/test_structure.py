@@ -28,6 +28,7 @@ LAYERS = {
     "errors": set(),
     "dtypes": {"errors"},
     "dims": {"errors", "dtypes"},
+    "sampling": BASE,  # inputs to try a model on
     "schemas": BASE,
     "graph": BASE | {"schemas"},
     "ops": EAGER,
@@ -39,10 +40,10 @@ LAYERS = {
     "eager.state_files": EAGER | {"eager.nn", "eager.optim"},
     "checker": CORE,
     "runtime": CORE | {"checker"},
-    "parity": CORE | {"checker", "runtime"},
+    "parity": CORE | {"sampling", "checker", "runtime"},
     "importers": EAGER | {"eager.nn", "checker"},
-    "frontends": EAGER | {"eager.nn", "checker", "importers"},
-    "exporting": EAGER | {"eager.nn", "checker", "runtime", "parity", "importers", "frontends"},
+    "frontends": EAGER | {"sampling", "eager.nn", "checker", "importers"},
+    "exporting": EAGER | {"sampling", "eager.nn", "checker", "runtime", "parity", "importers", "frontends"},
     "__main__": {"cli"},
     "cli": EAGER
     | {

@@ -12,7 +12,7 @@ from interchange.dims import Condition, Dim, Guard, Spec, parse_condition
 from interchange.eager import Tensor, nn
 from interchange.errors import VerifyError
 from interchange.parity import ParityReport, compare
-from interchange.parity.sampling import admissible, sample_sizes
+from interchange.sampling import admissible, sample_sizes
 
 ONE = np.ones(3, "f4")
 

@@ -163,6 +163,7 @@ NARROW = WORDS | {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "deco
 NARROW |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
 T5 = WORDS | {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "num_decoder_layers": 2}
 PATCHES = SMALL | {"image_size": IMAGE, "patch_size": 8}
+SWIN = {"image_size": IMAGE, "patch_size": 2, "embed_dim": 8, "depths": [2, 1], "num_heads": [1, 2], "window_size": 4}
 STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8, "num_stages": 2}
 FUNNEL = {"vocab_size": 99, "block_sizes": [1, 1], "block_repeats": [1, 1], "num_decoder_layers": 1, "d_model": 32}
 FUNNEL |= {"n_head": 4, "d_head": 8, "d_inner": 64, "architectures": ["FunnelModel"]}
@@ -363,22 +364,8 @@ VISION: dict[str, Settings] = {
     },
     "siglip_vision_model": PATCHES,
     "swiftformer": {"image_size": IMAGE, "embed_dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
-    "swin": {
-        "image_size": IMAGE,
-        "patch_size": 2,
-        "embed_dim": 8,
-        "depths": [2, 1],
-        "num_heads": [1, 2],
-        "window_size": 4,
-    },
-    "swinv2": {
-        "image_size": IMAGE,
-        "patch_size": 2,
-        "embed_dim": 8,
-        "depths": [2, 1],
-        "num_heads": [1, 2],
-        "window_size": 4,
-    },
+    "swin": SWIN,
+    "swinv2": SWIN,
     "vit": PATCHES,
     "vit_msn": PATCHES,
     "yolos": PATCHES | {"image_size": [IMAGE, IMAGE], "num_detection_tokens": 4},

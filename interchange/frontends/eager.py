@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from interchange.dims import Dim, DimLike, Spec, hint, hints, symbols
+from interchange.dims import Dim, DimLike, Spec, hint, hints
 from interchange.dtypes import Array
 from interchange.eager import nn, pytree
 from interchange.eager.tensor import Tensor, to_array, wrap
 from interchange.eager.trace import RefineError, Trace
 from interchange.errors import TraceError
 from interchange.frontends import Arrays, Captured, attributes
-from interchange.frontends.inputs import Dynamic, bind_arguments, in_call_order, specs_of
+from interchange.frontends.inputs import Dynamic, bind_arguments, bounds_of, in_call_order, named_leaves, specs_of
 from interchange.frontends.outputs import finish, name_outputs, state_outputs
 from interchange.graph.core import ModelIR
 from interchange.importers import GraphModule
@@ -39,16 +38,7 @@ def capture_eager(
         output_names = output_names or imported.output_names
     arguments = bind_arguments(_signature(model), inputs, _called(model))
     leaves, tree = pytree.flatten(arguments)
-    given = {".".join(path): leaf for path, leaf in leaves}
-    if len(given) != len(leaves):
-        twice = Counter(".".join(path) for path, _ in leaves).most_common(1)[0][0]
-        raise TraceError(
-            "IX207",
-            f"two inputs have one name, {twice}",
-            found=", ".join(".".join(path) for path, _ in leaves),
-            expected="different names, which are made of keys joined by dots",
-            fix="rename a key",
-        )
+    given = named_leaves(leaves)
     specs, constants = specs_of(given, dynamic)
     request = _Request(model, arguments, tree, given, constants, opset, output_names, specialise)
     merged: dict[str, DimLike] = {}
@@ -155,14 +145,13 @@ def _trace(request: _Request, specs: Mapping[str, Spec], refine: bool) -> Captur
         state = state_outputs(trace)
     ir: ModelIR = trace.model()
     ir.graph.name = getattr(model, "__name__", type(model).__name__)
-    used = {n: b for s in specs.values() for n, b in symbols(s.shape).items()}
     return Captured(
         model=ir,
         inputs=dict(specs),
         example={},
         reference=_reference(request, trace, list(outputs), state),
         guards=trace.guards,
-        dims=used,
+        dims=bounds_of(specs),
         state=state,
         keep=[trace.initial(k) for k in trace.variables],
         modules=dict(model.named_modules()) if isinstance(model, nn.Module) else {},

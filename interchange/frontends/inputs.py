@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interchange.dims import Dim, DimLike, Shape, Spec, hints, parse_dim, parse_spec, symbols
@@ -13,6 +14,7 @@ from interchange.eager.tensor import to_array
 from interchange.errors import TraceError
 
 Dynamic = Mapping[str, Any] | str | None
+Bounds = tuple[int, int | None]  # the least and the greatest size
 
 
 class FileDims(dict[str, Any]):
@@ -118,6 +120,25 @@ def specs_of(given: Mapping[str, Any], dynamic: Dynamic) -> tuple[dict[str, Spec
         )
     _check_ranges(specs)
     return {n: specs[n] for n in given if n in specs}, constants
+
+
+def bounds_of(specs: Mapping[str, Spec]) -> dict[str, Bounds]:
+    """The named sizes of inputs, each with its (min, max)."""
+    return {n: b for s in specs.values() for n, b in symbols(s.shape).items()}
+
+
+def named_leaves(leaves: Sequence[tuple[Sequence[str], Any]]) -> dict[str, Any]:
+    """Leaves of nested arguments, given by their paths, by name: the keys joined by dots. TraceError IX207."""
+    names = [".".join(path) for path, _ in leaves]
+    if len(set(names)) != len(names):
+        raise TraceError(
+            "IX207",
+            f"two inputs have one name, {Counter(names).most_common(1)[0][0]}",
+            found=", ".join(names),
+            expected="different names, which are made of keys joined by dots",
+            fix="rename a key",
+        )
+    return dict(zip(names, (leaf for _, leaf in leaves), strict=True))
 
 
 def _computed(wanted: Any) -> bool:

@@ -12,7 +12,7 @@ from interchange.dims import Dim, Guard, Spec
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError, UsageError, VerifyError
 from interchange.parity.compare import Difference, Tolerance, check_tolerance, compare
-from interchange.parity.sampling import Bounds, Sizes, random_array, sample_sizes
+from interchange.sampling import Bounds, Sizes, random_array, sample_sizes
 
 Arrays = dict[str, Array]
 

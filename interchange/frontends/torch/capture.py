@@ -17,12 +17,12 @@ from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Dim, DimLike, Guard, Spec, evaluate, same, symbols
 from interchange.dims import hints as dim_hints
-from interchange.dtypes import Array, is_float, is_integer
-from interchange.eager.tensor import Tensor, Variable, to_array, wrap
+from interchange.dtypes import Array
+from interchange.eager.tensor import Tensor, Variable, wrap
 from interchange.eager.trace import Trace
 from interchange.errors import ConvertError
 from interchange.frontends import Captured
-from interchange.frontends.inputs import Dynamic
+from interchange.frontends.inputs import Dynamic, bounds_of
 from interchange.frontends.outputs import finish, name_outputs, state_outputs
 from interchange.frontends.torch import aten  # noqa: F401  the lowerings register themselves
 from interchange.frontends.torch.aliases import needs_functionalisation
@@ -30,13 +30,21 @@ from interchange.frontends.torch.files import load_program, load_weights
 from interchange.frontends.torch.guards import needed
 from interchange.frontends.torch.inputs import Inputs, call_inputs, program_inputs
 from interchange.frontends.torch.interpreter import Interpreter
-from interchange.frontends.torch.program import Call, capture_program, functional, user_placeholders
+from interchange.frontends.torch.program import Call, capture_program, functional
 from interchange.frontends.torch.reference import Source, keys_of, paths_of, structure
-from interchange.frontends.torch.sizes import Sizes, equality_place, guards_of, shape_environment, written_guards
+from interchange.frontends.torch.sizes import (
+    Sizes,
+    equality_place,
+    guards_of,
+    shape_environment,
+    user_placeholders,
+    written_guards,
+)
 from interchange.frontends.torch.steps import steps_of
 from interchange.frontends.torch.unsupported import refusal
-from interchange.frontends.torch.weights import storage_key, to_numpy, to_torch, variable
+from interchange.frontends.torch.weights import as_array, storage_key, to_numpy, to_torch, variable
 from interchange.ops.shape_tools import shape_tensor
+from interchange.sampling import random_array
 
 _log = logging.getLogger("interchange")
 
@@ -59,7 +67,7 @@ def example_sizes(inputs: Inputs, unit: int = 1) -> tuple[dict[str, int], bool]:
 
     PyTorch takes a size of 0 or 1, and two equal sizes, for something special; then multiples of `unit` are taken.
     """
-    bounds = {n: b for s in inputs.specs.values() for n, b in symbols(s.shape).items()}
+    bounds = bounds_of(inputs.specs)
     hints = {n: h for s in inputs.specs.values() for d in s.shape for n, h in dim_hints(d).items()}
     hints |= {
         str(d): int(size)
@@ -89,23 +97,16 @@ def example_arrays(inputs: Inputs, sizes: Mapping[str, int] | None) -> dict[str,
         leaf = inputs.given[name]
         shape = None if sizes is None else tuple(evaluate(d, sizes) for d in spec.shape)
         if isinstance(leaf, (str, Spec)):
-            assert shape is not None
-            arrays[name] = _random(spec, shape, rng)
+            assert sizes is not None
+            arrays[name] = random_array(spec, sizes, rng, None)
             continue
-        array = to_numpy(leaf) if isinstance(leaf, torch.Tensor) else to_array(leaf)
+        array = as_array(leaf)
         for axis, size in enumerate(shape or ()):
             if size != array.shape[axis] and array.shape[axis]:
                 array = np.take(array, np.arange(size) % array.shape[axis], axis)
-        arrays[name] = array if shape is None or array.shape == shape else _random(spec, shape, rng)
+        fits = sizes is None or array.shape == shape
+        arrays[name] = array if fits else random_array(spec, sizes or {}, rng, None)
     return arrays
-
-
-def _random(spec: Spec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    if is_float(spec.dtype):
-        return rng.standard_normal(shape).astype(spec.dtype)
-    if spec.dtype.kind == "b" or is_integer(spec.dtype):
-        return rng.integers(0, 2, shape).astype(spec.dtype)
-    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(spec.dtype)
 
 
 def _attempts(inputs: Inputs) -> Iterator[dict[str, Array]]:
@@ -125,7 +126,7 @@ def _captured_program(model: Any, inputs: Inputs) -> Any:
     for arrays in _attempts(inputs):
         args, kwargs = inputs.arguments({n: to_torch(a) for n, a in arrays.items()})
         # by place: a container may hold copies of the tensors that it is made of, as a cache of keys and values does
-        leaves = zip(inputs.order(), tree_leaves((args, kwargs)), strict=True)
+        leaves = zip(inputs.order, tree_leaves((args, kwargs)), strict=True)
         marks = {
             id(leaf): {
                 i: _mark(d, (n, i) in inputs.automatic)
@@ -136,7 +137,7 @@ def _captured_program(model: Any, inputs: Inputs) -> Any:
             if n in inputs.specs and any(isinstance(d, Dim) for d in inputs.specs[n].shape)
         }
         try:
-            return capture_program(model, Call(args, kwargs, inputs.order()), marks, inputs.specs)
+            return capture_program(model, Call(args, kwargs, inputs.order), marks, inputs.specs)
         except ConvertError as error:
             failure = failure or error
     assert failure is not None
@@ -181,7 +182,7 @@ def capture_torch(
     else:
         called = call_inputs(model, inputs, dynamic)
         program = _captured_program(model, called)
-    environment = shape_environment(n.meta.get("val") for n in user_placeholders(program))
+    environment = shape_environment(program)
     sizes = Sizes()
     specs = _agreed(program, called, sizes, environment)
     guards = guards_of(environment, sizes)
@@ -195,11 +196,11 @@ def capture_torch(
         program = functional(program)
 
     def lower() -> Lowered:
-        return lower_program(program, called.order(), specs, sizes.copy(), opset, output_names, type(model).__name__)
+        return lower_program(program, called.order, specs, sizes.copy(), opset, output_names, type(model).__name__)
 
     _log.info("lowering")
     lowered = lower()
-    source = Source(model, called.arguments, program.call_spec.out_spec, lowered)
+    source = Source(model, called.arguments, lowered)
     ir = lowered.trace.model()
     ir.graph.name = getattr(model, "__name__", type(model).__name__)
     mode = "captured" if given else "train" if getattr(model, "training", False) is True else "eval"
@@ -208,10 +209,10 @@ def capture_torch(
     return Captured(
         model=ir,
         inputs=specs,
-        example={n: to_numpy(v) if isinstance(v, torch.Tensor) else to_array(v) for n, v in example.items()},
+        example={n: as_array(v) for n, v in example.items()},
         reference=source.run,
         guards=guards,
-        dims={n: b for s in specs.values() for n, b in symbols(s.shape).items()},
+        dims=bounds_of(specs),
         state=lowered.state,
         keep=[lowered.trace.initial(k) for k in lowered.trace.variables],
         modules=dict(model.named_modules()) if isinstance(model, torch.nn.Module) else {},
@@ -220,14 +221,14 @@ def capture_torch(
             "outputs": structure([(p, v, True) for p, v in lowered.results]),
         },
         source={"frontend": "torch", "model": ir.graph.name, "mode": mode, "torch": torch.__version__},
-        random=lowered.random,
-        steps=partial(steps_of, program, called.order(), lower),
+        random=lowered.interpreter.random,
+        steps=partial(steps_of, program, called.order, lower),
     )
 
 
 def _agreed(program: Any, called: Inputs, sizes: Sizes, environment: Any) -> dict[str, Spec]:
     """The specs as PyTorch found them: its symbols get the user's names. IX923 where two names must be one size."""
-    placeholders = dict(zip(called.order(), user_placeholders(program), strict=True))
+    placeholders = dict(zip(called.order, user_placeholders(program), strict=True))
     specs: dict[str, Spec] = {}
     for name, spec in called.specs.items():
         found = placeholders[name].meta["val"].shape
@@ -263,7 +264,7 @@ class Lowered:
     """A lowered program. results: path and value of every output, None and numbers among them.
 
     outputs: the names of the graph's outputs that the user's code returns; changed: input -> output with what the
-    model wrote into it; written: initializer -> name in the module of what the model wrote into.
+    model wrote into it; state: initializer -> output with its next value; targets: initializer -> name in the module.
     """
 
     trace: Trace
@@ -273,7 +274,6 @@ class Lowered:
     changed: dict[str, str]
     state: dict[str, str]
     targets: dict[str, str]
-    random: list[str]
 
 
 def lower_program(
@@ -346,7 +346,7 @@ def lower_program(
                 trace.write(owner, value)
                 targets[trace.initial(id(owner)).name] = name
         state = state_outputs(trace)
-    return Lowered(trace, interpreter, list(outputs), named, changed, state, targets, interpreter.random)
+    return Lowered(trace, interpreter, list(outputs), named, changed, state, targets)
 
 
 def _result(value: Any) -> Any:

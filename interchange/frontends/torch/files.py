@@ -19,11 +19,10 @@ def load_program(path: str | os.PathLike[str]) -> Any:
         with quiet():
             return torch.export.load(os.fspath(path))
     except Exception as error:  # whatever torch raises on what is no program
-        raise FileError(
-            "IX302",
+        raise _unreadable(
+            path,
+            error,
             "this is no program of torch.export",
-            where=str(path),
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             expected="a file that torch.export.save wrote",
             fix="save the model with torch.export.save(program, path)",
         ) from error
@@ -39,6 +38,11 @@ def _exists(path: str | os.PathLike[str]) -> None:
             expected="a file",
             fix="check the path",
         )
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception, message: str, *, expected: str, fix: str) -> FileError:
+    found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return FileError("IX302", message, where=str(path), found=found, expected=expected, fix=fix)
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -76,11 +80,10 @@ def _tensors(path: str | os.PathLike[str]) -> dict[str, Any]:
         else:
             found = torch.load(place, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever the readers raise: they share no base
-        raise FileError(
-            "IX302",
+        raise _unreadable(
+            path,
+            error,
             "the weights cannot be read",
-            where=str(path),
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             expected="a .safetensors file, or a checkpoint that holds tensors only",
             fix="save the weights with safetensors.torch.save_model, or torch.save(model.state_dict(), path)",
         ) from error

@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import OutputKind
 from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Condition, Dim, Guard, parse_dim, symbols
 from interchange.dtypes import Array
+from interchange.frontends.inputs import bounds_of
 from interchange.frontends.torch.aliases import writes_into_given
 from interchange.frontends.torch.inputs import Inputs
-from interchange.frontends.torch.reference import FAILURES, as_captured
+from interchange.frontends.torch.reference import FAILURES, as_captured, graph_arguments
 from interchange.frontends.torch.weights import to_torch
 
 Sizes = dict[str, int]
@@ -43,7 +44,7 @@ def needed(
         (doubtful if _only_excludes_one(guard.condition) else firm).append(guard)
     if not doubtful or _keeps_state(program):
         return list(guards)
-    bounds = {n: b for s in called.specs.values() for n, b in symbols(s.shape).items()}
+    bounds = bounds_of(called.specs)
     known: dict[tuple[str, ...], bool] = {}
 
     def agrees(names: Sequence[str]) -> bool:
@@ -78,15 +79,8 @@ def _only_excludes_one(condition: Condition) -> bool:
 
 def _same(program: Any, model: Any, called: Inputs, arrays: Mapping[str, Array]) -> bool:
     """Whether the captured graph gives what the model gives."""
-    held = {**program.constants, **program.state_dict}
-
-    def call() -> tuple[list[Any], dict[str, Any]]:
-        return called.arguments({n: to_torch(a) for n, a in arrays.items()})
-
-    args, kwargs = call()
-    users = iter(tree_leaves(call()))
-    specs = program.graph_signature.input_specs
-    flat = [next(users) if s.kind == InputKind.USER_INPUT else held[s.target] for s in specs]
+    args, kwargs = called.arguments({n: to_torch(a) for n, a in arrays.items()})
+    flat = graph_arguments(program, called.order, arrays)
     try:
         with as_captured():
             wanted = [v for v in tree_leaves(model(*args, **kwargs)) if v is not None]

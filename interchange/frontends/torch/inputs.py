@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import torch
-from torch.export.graph_signature import InputKind
 from torch.utils._pytree import SUPPORTED_NODES, tree_flatten_with_path, tree_leaves, tree_unflatten
 
 from interchange.dims import Dim, DimLike, Spec, symbols
 from interchange.errors import TraceError
-from interchange.frontends.inputs import Dynamic, FileDims, bind_arguments, in_call_order, specs_of
+from interchange.frontends.inputs import Dynamic, FileDims, bind_arguments, in_call_order, named_leaves, specs_of
 from interchange.frontends.torch.reference import keys_of
+from interchange.frontends.torch.sizes import user_placeholders
 from interchange.frontends.torch.weights import dtype_of, to_numpy
 
-Call = tuple[list[Any], dict[str, Any]]  # positional and keyword arguments
+Arguments = tuple[list[Any], dict[str, Any]]  # positional and keyword arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +27,20 @@ class Inputs:
     """The leaves of a call.
 
     given: every leaf by name, in call order: tensors, arrays, shape strings, constants. nest: puts leaves back into
-    arguments. specs: dtype and shape of those that are tensors. flattened: the names in the order in which PyTorch
+    arguments. specs: dtype and shape of those that are tensors. order: the names in the order in which PyTorch
     flattens the call. paths: the keys on the way to each leaf. automatic: (name, axis) that may become static.
     """
 
     given: dict[str, Any]
-    nest: Callable[[Sequence[Any]], Call]
+    nest: Callable[[Sequence[Any]], Arguments]
     specs: dict[str, Spec]
-    flattened: list[str]
+    order: list[str]
     paths: list[list[str]]
     automatic: frozenset[tuple[str, int]] = field(default_factory=frozenset)
 
-    def arguments(self, leaves: Mapping[str, Any]) -> Call:
+    def arguments(self, leaves: Mapping[str, Any]) -> Arguments:
         """Positional and keyword arguments, with `leaves` in the places of the tensors."""
         return self.nest([leaves.get(name, leaf) for name, leaf in self.given.items()])
-
-    def order(self) -> list[str]:
-        """The names of all leaves in the order in which PyTorch flattens the call."""
-        return self.flattened
 
 
 def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
@@ -56,18 +51,9 @@ def call_inputs(model: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
     _register_dataclasses(arguments)
     leaves, tree = tree_flatten_with_path(arguments)
     paths = [keys_of(path) for path, _ in leaves]
-    given = {".".join(path): leaf for path, (_, leaf) in zip(paths, leaves, strict=True)}
-    if len(given) != len(leaves):
-        twice = Counter(".".join(path) for path in paths).most_common(1)[0][0]
-        raise TraceError(
-            "IX207",
-            f"two inputs have one name, {twice}",
-            found=", ".join(".".join(path) for path in paths),
-            expected="different names, which are made of keys joined by dots",
-            fix="rename a key",
-        )
+    given = named_leaves([(path, leaf) for path, (_, leaf) in zip(paths, leaves, strict=True)])
 
-    def nest(values: Sequence[Any]) -> Call:
+    def nest(values: Sequence[Any]) -> Arguments:
         return in_call_order(signature, tree_unflatten(list(values), tree))
 
     names = iter(given)  # a container of its own kind may take tensors only, no names: they are counted off
@@ -108,7 +94,7 @@ def program_inputs(program: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
         )
     tree = program.call_spec.in_spec
     kinds = {s.arg.name: s for s in program.graph_signature.input_specs}
-    nodes = [n for n in program.graph.nodes if n.op == "placeholder" and kinds[n.name].kind == InputKind.USER_INPUT]
+    nodes = user_placeholders(program)
     example = tree_leaves(program.example_inputs) if program.example_inputs is not None else [None] * len(nodes)
     names = _named(dynamic)[0] if isinstance(dynamic, Mapping) else {}
     given: dict[str, Any] = {}
@@ -127,7 +113,7 @@ def program_inputs(program: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
         specs[node.name] = Spec(node.name, dtype_of(value.dtype), shape)
         given[node.name] = leaf if leaf is not None else specs[node.name]
 
-    def nest(values: Sequence[Any]) -> Call:
+    def nest(values: Sequence[Any]) -> Arguments:
         args, kwargs = tree_unflatten(list(values), tree)
         return list(args), dict(kwargs)
 

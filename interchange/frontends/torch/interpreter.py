@@ -172,14 +172,7 @@ class Interpreter:
 
     def _shape(self, shape: Any) -> Any:
         """The shape of a result; where only the data decides and nothing has shown the size yet, None for an axis."""
-        return tuple(
-            d
-            if type(d) is int
-            else None
-            if any(not self.sizes.knows(s) for s in d.node.expr.free_symbols)
-            else self.sizes.size(d)
-            for d in shape
-        )
+        return tuple(map(self.sizes.known, shape))
 
     # -- results -------------------------------------------------------------------------------------------------------
     def _settled(self, result: Any, meta: Any, op: str) -> Any:
@@ -210,8 +203,8 @@ class Interpreter:
             expr = theirs.node.expr
             if expr.is_Symbol and not self.sizes.knows(expr):
                 self.sizes.define(expr, ours)
-            known = all(self.sizes.knows(s) for s in expr.free_symbols)
-            shape.append(self.sizes.read(expr) if known else ours)
+            known = self.sizes.known(theirs)
+            shape.append(ours if known is None else known)
         symbolic.shape = tuple(shape)
         if symbolic.value.producer is not None:
             symbolic.value.shape = tuple(d if isinstance(d, int) else str(d) for d in shape)

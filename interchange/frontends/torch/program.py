@@ -16,16 +16,15 @@ from typing import Any
 
 import torch
 from torch.export import _trace
-from torch.export.graph_signature import InputKind
 from torch.fx.experimental import _config as symbolic_shapes
 from torch.fx.experimental.symbolic_shapes import ShapeEnv, SLoc
 from torch.fx.proxy import TracerBase
 from torch.utils._pytree import tree_leaves
 
 from interchange.dims import Spec
-from interchange.errors import ConvertError
+from interchange.errors import ConvertError, line_text
 from interchange.frontends.torch.aliases import returns_input
-from interchange.frontends.torch.sizes import equality_place, shape_environment
+from interchange.frontends.torch.sizes import equality_place, shape_environment, user_placeholders
 from interchange.frontends.torch.unsupported import line_of
 
 _LIBRARY = (os.path.dirname(torch.__file__), os.path.dirname(contextlib.__file__) + os.sep + "contextlib", "<")
@@ -80,7 +79,7 @@ def _current_line() -> str | None:
     while frame is not None and frame.f_code.co_filename != __file__:
         path = frame.f_code.co_filename
         if not path.startswith(_LIBRARY):
-            return f"{os.path.basename(path)}:{frame.f_lineno} in {frame.f_code.co_name}"
+            return line_text(path, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
@@ -212,8 +211,7 @@ def _user_line(error: BaseException) -> str | None:
     inside = [f for f in own if f[2] not in ("export", "capture", "<module>")] or own
     if not inside:
         return None
-    path, line, function = inside[-1]
-    return f"{os.path.basename(path)}:{line} in {function}"
+    return line_text(*inside[-1])
 
 
 def _explained(
@@ -247,13 +245,6 @@ def _explained(
     )
 
 
-def user_placeholders(program: Any) -> list[Any]:
-    """The placeholders of the user's inputs, in call order."""
-    kinds = {s.arg.name: s.kind for s in program.graph_signature.input_specs}
-    nodes = [n for n in program.graph.nodes if n.op == "placeholder"]
-    return [n for n in nodes if kinds.get(n.name) == InputKind.USER_INPUT]
-
-
 def _specialised(
     module: Any, call: Call, dynamic: Mapping[int, Mapping[int, Any]], specs: Mapping[str, Spec], text: str
 ) -> ConvertError:
@@ -267,7 +258,7 @@ def _specialised(
             wanted = specs[name].shape[axis]
             if str(value.shape[axis]).isdigit():
                 fixed[str(wanted)] = f"{wanted} (axis {axis} of {name}) is always {value.shape[axis]}"
-    environment = shape_environment(values)
+    environment = shape_environment(program)
     return ConvertError(
         "IX923",
         "the model's code fixes a size that was to be dynamic",

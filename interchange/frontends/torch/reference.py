@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.export.graph_signature import InputKind
 from torch.utils._pytree import (
     GetAttrKey,
     MappingKey,
@@ -101,6 +102,25 @@ def as_captured() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+def graph_arguments(program: Any, order: Sequence[str], arrays: Mapping[str, Any]) -> list[Any]:
+    """What the placeholders of a program's graph stand for when its inputs are these arrays.
+
+    order: the names of the inputs as PyTorch flattens them. State is copied, since the graph may write into it.
+    """
+    names = iter(order)
+    found: list[Any] = []
+    for spec in program.graph_signature.input_specs:
+        if spec.kind == InputKind.USER_INPUT:
+            name = next(names)
+            found.append(to_torch(arrays[name]) if name in arrays else getattr(spec.arg, "value", None))
+        elif spec.kind == InputKind.PARAMETER:
+            found.append(program.state_dict[spec.target])
+        else:
+            held = program.state_dict.get(spec.target)
+            found.append((program.constants[spec.target] if held is None else held).clone())
+    return found
+
+
 class Source:
     """Runs a model beside its export: inputs and state in, outputs, new state and changed inputs out."""
 
@@ -108,10 +128,9 @@ class Source:
         self,
         model: Any,
         arguments: Callable[[Mapping[str, Any]], tuple[list[Any], dict[str, Any]]],
-        out_spec: Any,
         lowered: Any,
     ) -> None:
-        self.model, self.arguments, self.out_spec = model, arguments, out_spec
+        self.model, self.arguments = model, arguments
         self.outputs, self.changed = lowered.outputs, lowered.changed
         self.state = {n: lowered.targets[n] for n in lowered.state}
 

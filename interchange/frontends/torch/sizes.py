@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import os
-from collections.abc import Callable, Iterable, Mapping
+import operator
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -14,19 +14,15 @@ import torch
 from torch.export.graph_signature import InputKind
 from torch.utils._pytree import tree_flatten_with_path, tree_unflatten
 
-from interchange.dims import Condition, Dim, DimLike, Guard, Shape, Spec, dim_max, dim_min, hint, parse_dim
+from interchange.dims import Condition, Dim, DimLike, Guard, Spec, dim_max, dim_min, hint, parse_dim
 from interchange.eager.composed import astype
 from interchange.eager.tensor import Tensor, wrap
-from interchange.errors import ConvertError, is_ours
+from interchange.errors import ConvertError, is_ours, line_text
 from interchange.frontends.torch.table import Real
 from interchange.ops.arithmetic import Add, Div, Mul, Pow, Sqrt
 from interchange.ops.shape_tools import shape_tensor
 
 _float64 = np.dtype(np.float64)
-
-
-def _divide(a: DimLike, b: DimLike) -> DimLike:
-    return a // b
 
 
 def _round_up(ratio: Any, read: Callable[[Any], DimLike]) -> DimLike:
@@ -53,14 +49,14 @@ def _unknown(expr: Any) -> ConvertError:
 
 
 _CALLS: dict[str, Callable[..., DimLike]] = {
-    "FloorDiv": _divide,
-    "CleanDiv": _divide,
-    "PythonMod": lambda a, b: a % b,
-    "Mod": lambda a, b: a % b,
+    "FloorDiv": operator.floordiv,
+    "CleanDiv": operator.floordiv,
+    "PythonMod": operator.mod,
+    "Mod": operator.mod,
     "Max": lambda *xs: _fold(dim_max, xs),
     "Min": lambda *xs: _fold(dim_min, xs),
     "ModularIndexing": lambda a, b, c: (a // b) % c,
-    "PowByNatural": lambda a, n: a**n,
+    "PowByNatural": operator.pow,
 }
 
 
@@ -92,9 +88,11 @@ class Sizes:
         """Whether a symbol has its size."""
         return symbol in self._known
 
-    def shape(self, shape: Any) -> Shape:
-        """A torch.Size with SymInts in it."""
-        return tuple(d if type(d) is int else self.size(d) for d in shape)
+    def known(self, value: Any) -> DimLike | None:
+        """An int or a SymInt; None where only the data decides and nothing has shown the size yet."""
+        if type(value) is int:
+            return value
+        return self.size(value) if all(map(self.knows, value.node.expr.free_symbols)) else None
 
     def size(self, value: Any) -> DimLike:
         """An int or a SymInt. Raises ConvertError IX926 for what sizes cannot express."""
@@ -113,9 +111,9 @@ class Sizes:
         if isinstance(expr, sympy.Symbol):  # one that only the data decides and that no tensor has shown so far
             raise _unknown(expr)
         if isinstance(expr, sympy.Add):
-            return _fold(lambda a, b: a + b, map(self.read, expr.args))
+            return _fold(operator.add, map(self.read, expr.args))
         if isinstance(expr, sympy.Mul):
-            return _fold(lambda a, b: a * b, map(self.read, expr.args))
+            return _fold(operator.mul, map(self.read, expr.args))
         if isinstance(expr, sympy.Pow) and isinstance(expr.exp, sympy.Integer) and int(expr.exp) > 0:
             base = self.read(expr.base)
             return base ** int(expr.exp)
@@ -178,7 +176,7 @@ def place_of(location: Any) -> str | None:
     frame = getattr(location, "maybe_user_loc", None) or getattr(location, "framework_loc", None)
     if frame is None or isinstance(frame, str):  # made by `program._lines`
         return frame
-    return None if is_ours(frame.filename) else f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
+    return None if is_ours(frame.filename) else line_text(frame.filename, frame.lineno, frame.name)
 
 
 def conditions(expr: Any, sizes: Sizes, example: Mapping[Any, Any]) -> list[Condition]:
@@ -234,7 +232,7 @@ def guards_of(environment: Any, sizes: Sizes) -> list[Guard]:
 
 def written_guards(program: Any, specs: Mapping[str, Spec]) -> list[Guard]:
     """The guards of a program that was saved: ``L['x'].size()[0] % 2 == 0``, read, never executed."""
-    users = [s.arg.name for s in program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
+    users = [n.name for n in user_placeholders(program)]
     names = dict(zip(_paths(program), users, strict=True))
     sizes = {f"{path}.size()[{i}]": d for path, n in names.items() if n in specs for i, d in enumerate(specs[n].shape)}
     found: list[Guard] = []
@@ -281,9 +279,16 @@ def _parsed(node: ast.expr, sizes: Mapping[str, DimLike]) -> Condition | None:
     return _COMPARED[compare](left, right)
 
 
-def shape_environment(values: Iterable[Any]) -> Any:
+def user_placeholders(program: Any) -> list[Any]:
+    """The placeholders of the user's inputs, in call order."""
+    kinds = {s.arg.name: s.kind for s in program.graph_signature.input_specs}
+    nodes = [n for n in program.graph.nodes if n.op == "placeholder"]
+    return [n for n in nodes if kinds.get(n.name) == InputKind.USER_INPUT]
+
+
+def shape_environment(program: Any) -> Any:
     """The ShapeEnv of a capture, from any symbolic size among the inputs; None where all are numbers."""
-    for value in values:
+    for value in (n.meta.get("val") for n in user_placeholders(program)):
         for d in getattr(value, "shape", (value,)):
             if isinstance(d, torch.SymInt):
                 return d.node.shape_env

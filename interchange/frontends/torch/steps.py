@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.export.graph_signature import InputKind
 
 from interchange.eager.traced import Traced
 from interchange.frontends import Arrays, Step
-from interchange.frontends.torch.reference import FAILURES, failed
+from interchange.frontends.torch.reference import FAILURES, as_captured, failed, graph_arguments
 from interchange.frontends.torch.unsupported import line_of, module_of, operator_of
-from interchange.frontends.torch.weights import to_numpy, to_torch
+from interchange.frontends.torch.weights import to_numpy
 from interchange.graph.core import ModelIR
 
 
@@ -48,8 +47,8 @@ def steps_of(
                 ir.graph.outputs.append(value)
     watched = _Watched(program.graph_module)
     try:
-        with torch.no_grad():
-            watched.run(*_arguments(program, order, arrays))
+        with as_captured():
+            watched.run(*graph_arguments(program, order, arrays))
     except FAILURES as error:
         raise failed(error, arrays) from error
     return ir, (
@@ -57,19 +56,3 @@ def steps_of(
         for n, array in watched.results
         if n.name in values
     )
-
-
-def _arguments(program: Any, order: Sequence[str], arrays: Mapping[str, Any]) -> list[Any]:
-    """What the graph's placeholders stand for; state is copied, since the graph may write into it."""
-    names = iter(order)
-    found: list[Any] = []
-    for spec in program.graph_signature.input_specs:
-        if spec.kind == InputKind.USER_INPUT:
-            name = next(names)
-            found.append(to_torch(arrays[name]) if name in arrays else getattr(spec.arg, "value", None))
-        elif spec.kind == InputKind.PARAMETER:
-            found.append(program.state_dict[spec.target])
-        else:
-            held = program.state_dict.get(spec.target)
-            found.append((program.constants[spec.target] if held is None else held).clone())
-    return found

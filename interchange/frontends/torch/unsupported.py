@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from interchange.dtypes import name_of
-from interchange.errors import ConvertError, InterchangeError
+from interchange.errors import ConvertError, InterchangeError, line_text
 from interchange.frontends.torch.sizes import Sizes
 from interchange.frontends.torch.weights import dtype_of
 
@@ -28,7 +28,7 @@ def _line_in(trace: str) -> str | None:
     if not own:
         return None
     path, line, function = own[-1]
-    return f"{os.path.basename(path)}:{line} in {function}"
+    return line_text(path, int(line), function)
 
 
 def line_of(node: Any) -> str | None:

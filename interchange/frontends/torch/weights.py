@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from interchange.dtypes import Array, DType, name_of
-from interchange.eager.tensor import Buffer, Parameter, Variable
+from interchange.eager.tensor import Buffer, Parameter, Variable, to_array
 from interchange.errors import ConvertError
 
 _DTYPES: dict[Any, DType] = {
@@ -69,6 +69,11 @@ def to_numpy(tensor: Any) -> Array:
     if dtype.type.__module__ != "numpy":
         return plain.view(_CARRIERS[dtype.itemsize]).numpy().view(dtype)  # type: ignore[no-any-return]
     return plain.numpy()  # type: ignore[no-any-return]
+
+
+def as_array(leaf: Any) -> Array:
+    """A tensor of PyTorch's, or what numpy makes an array of."""
+    return to_numpy(leaf) if isinstance(leaf, torch.Tensor) else to_array(leaf)
 
 
 def to_torch(array: Array) -> Any:

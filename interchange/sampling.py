@@ -72,7 +72,7 @@ def _candidates(names: list[str], dims: Bounds) -> Iterator[Sizes]:
     yield from (dict(zip(names, c, strict=True)) for c in itertools.islice(combinations, 20_000))
 
 
-def random_array(spec: Spec, sizes: Sizes, rng: np.random.Generator, example: Array | None) -> Array:
+def random_array(spec: Spec, sizes: Mapping[str, int], rng: np.random.Generator, example: Array | None) -> Array:
     """Data for one input: floats from the normal distribution; integers from the example's range, else 0 and 1."""
     shape = tuple(evaluate(d, sizes) for d in spec.shape)
     return _random(spec.dtype, shape, rng, example)
