@@ -66,7 +66,7 @@ def read_dynamic(texts: Sequence[str], bounds: Bounds) -> Mapping[str, Mapping[i
                 expected='"x: batch, _, time": an input, and for each axis a name or _ (fixed); or "auto" alone',
                 fix="give each input once, with a colon after its name",
             )
-        dynamic[name] = {i: _dim(d, bounds) for i, d in enumerate(axes) if d != "_"}
+        dynamic[name] = {i: None if d == "_" else _dim(d, bounds) for i, d in enumerate(axes)}
     return dynamic or None
 
 

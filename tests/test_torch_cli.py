@@ -283,6 +283,7 @@ def test_a_model_that_draws_random_numbers_is_exported_unproven(folder: Path, ca
         (["net.py:make", "--dynamic", "x: 3, _"], "IX815", ""),
         (["net.py:make", "--dynamic", "x: batch, _", "--dynamic", "x: b"], "IX815", "a second time"),
         (["net.py:make", "--dynamic", "x: batch, _, _, time"], "IX208", "x"),
+        (["net.py:make", "--dynamic", "x: batch, _, _, _"], "IX208", "an axis of x"),
         (["net.py:make", "--dynamic", "y: batch"], "IX208", "y"),
         (["net.py:make", "--dim", "batch"], "IX816", "batch=1..64"),
         (["net.py:make", "--dim", "batch=1..4"], "IX816", "batch"),

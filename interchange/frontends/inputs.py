@@ -183,8 +183,6 @@ def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dic
     pairs = wanted.items() if isinstance(wanted, Mapping) else enumerate(wanted or ())
     shape: list[DimLike] = list(sizes)
     for axis, dim in pairs:
-        if dim is None:
-            continue
         if not isinstance(axis, int) or not -len(sizes) <= axis < len(sizes):
             raise TraceError(
                 "IX208",
@@ -193,6 +191,8 @@ def _dims(name: str, sizes: tuple[int, ...], wanted: Any, auto: bool, known: dic
                 expected=f"an axis of {name}, which has shape {list(sizes)}",
                 fix="count the axes from 0",
             )
+        if dim is None:  # static, as it is said
+            continue
         if isinstance(dim, str):
             plain = dim.isidentifier()
             dim = known.setdefault(dim, Dim(dim, hint=sizes[axis])) if plain else parse_dim(dim, known)

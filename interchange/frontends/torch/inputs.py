@@ -107,7 +107,7 @@ def program_inputs(program: Any, inputs: Any, dynamic: Dynamic) -> Inputs:
             continue
         wanted = names.get(node.name, {})
         shape = tuple(
-            d if type(d) is int else _dim(program, d, wanted.get(i, f"{node.name}_{i}"), known)
+            d if type(d) is int else _dim(program, d, wanted.get(i) or f"{node.name}_{i}", known)
             for i, d in enumerate(value.shape)
         )
         specs[node.name] = Spec(node.name, dtype_of(value.dtype), shape)
