@@ -61,6 +61,7 @@ class NodeRef:
             value=value,
             line=notes.get("interchange.line", ""),
             module=notes.get("interchange.module", ""),
+            index=self.index,
         )
 
     def graphs(self) -> Iterator[tuple[str, onnx.GraphProto]]:

@@ -19,6 +19,7 @@ class Where:
 
     graph: the path of the graph, ``main / 'loop'.body``.  node, op: the node's name (or its number) and operator.
     value: the value concerned.  line, module: the user's line and module, as the exporter noted them at the node.
+    index: the number of the node in its graph, from 0; -1 for no node.
     """
 
     file: str = ""
@@ -28,6 +29,7 @@ class Where:
     value: str = ""
     line: str = ""
     module: str = ""
+    index: int = -1
 
     def __str__(self) -> str:
         node = f"node {self.node} ({self.op})" if self.node else ""
