@@ -61,14 +61,14 @@ def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int
     """(field number or -1 where it is not length-delimited, start of its tag, start and end of its content)."""
     while at < end:
         begin = at
-        tag, at = _read_varint(data, at, end)
+        tag, at = read_varint(data, at, end)
         number, kind = tag >> 3, tag & 7
         start = at
         if kind == 2:
-            length, start = _read_varint(data, at, end)
+            length, start = read_varint(data, at, end)
             at = start + length
         elif kind == 0:
-            _, at = _read_varint(data, at, end)
+            _, at = read_varint(data, at, end)
         elif kind in (1, 5):
             at += 8 if kind == 1 else 4
         else:
@@ -78,7 +78,8 @@ def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int
         yield number if kind == 2 else -1, begin, start, at
 
 
-def _read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+def read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+    """(number, position after it). Raises MalformedError where none ends before `end`."""
     value = shift = 0
     while at < end and shift < 70:
         byte = data[at]
