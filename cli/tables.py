@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 
 from interchange.cli.output import on_terminal
-from interchange.errors import printable
+from interchange.errors import one_line, printable
 
 Rows = Sequence[Sequence[str]]
 
@@ -26,14 +26,10 @@ def show_sections(sections: Mapping[str, Rows]) -> None:
 
 def aligned(rows: Rows) -> Iterable[str]:
     """Lines with columns of equal width."""
-    rows = [[_one_line(cell) for cell in row] for row in rows]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(r[i]) for r in rows if i < len(r)) for i in range(max(map(len, rows)))]
     for row in rows:
         yield ("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False))).rstrip()
-
-
-def _one_line(text: str) -> str:
-    return printable(text).replace("\n", "\\n")
 
 
 def _rich(sections: Mapping[str, Rows]) -> None:
@@ -49,5 +45,5 @@ def _rich(sections: Mapping[str, Rows]) -> None:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
         table.add_column(style="green")
         for row in rows:
-            table.add_row(*(Text(_one_line(cell)) for cell in row))
+            table.add_row(*(Text(one_line(cell)) for cell in row))
         console.print(table)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from types import FrameType
 
 _HERE = os.path.dirname(__file__)
@@ -72,15 +73,34 @@ def line_text(filename: str, line: int, function: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters escaped: names from a file never reach a terminal raw."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """`text` with control characters escaped, but for the ends of its lines: a name from a file never reaches a
+    terminal raw. For text that is laid out in lines whose parts went through `one_line`."""
+    return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """`text` on one line: ends of lines, control characters and marks that turn the direction of writing are escaped,
+    so that a name can neither forge a line or a colour nor be read backwards."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Lines(str):
+    """A part of an error that is several lines by intention: `Lines.of` escapes each and keeps the breaks between."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> Lines:
+        """The lines one below the other, where an error's parts begin."""
+        return cls(("\n" + " " * 12).join(map(one_line, lines)))
 
 
 class InterchangeError(Exception):
     """The base of all errors. `str(error)` is the whole report; the parts are attributes.
 
     code: the stable code, ``IX123``.  message: one sentence.  where: node, value, file or the user's line.
-    found, expected: both sides of the disagreement.  fix: what to do about it.
+    found, expected: both sides of the disagreement.  fix: what to do about it. Each is shown on one line, whatever is
+    in it; several lines are `Lines`.
     """
 
     exit_code = 2
@@ -101,8 +121,8 @@ class InterchangeError(Exception):
 
     def __str__(self) -> str:
         parts = [("where", self.where), ("found", self.found), ("expected", self.expected), ("fix", self.fix)]
-        lines = [f"{self.code}: {self.message}", *(f"  {k + ':':<10}{v}" for k, v in parts if v)]
-        return printable("\n".join(lines))
+        told = [(k, v if isinstance(v, Lines) else one_line(str(v))) for k, v in parts if v]
+        return "\n".join([f"{self.code}: {one_line(self.message)}", *(f"  {k + ':':<10}{v}" for k, v in told)])
 
     def to_dict(self) -> dict[str, str | None]:
         """The parts as plain data, for ``--json``."""

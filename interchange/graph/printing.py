@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from interchange.errors import printable
+from interchange.errors import one_line, printable
 from interchange.graph.core import Attr, AttrType, Function, Graph, ModelIR, Node, Value
 from interchange.graph.tensor import Tensor
 
@@ -31,7 +31,7 @@ def node_text(node: Node) -> str:
     parts = ["_" if v is None else v.name for v in node.inputs]
     parts += [f"{k}={_attr_text(a)}" for k, a in node.attributes.items()]
     op = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-    return printable(f"{made} = {op}({', '.join(parts)})").replace("\n", "\\n")
+    return one_line(f"{made} = {op}({', '.join(parts)})")
 
 
 def _signature(values: list[Value]) -> str:

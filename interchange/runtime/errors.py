@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from interchange.errors import InterchangeError, RuntimeInputError, user_line
+from interchange.errors import InterchangeError, Lines, RuntimeInputError, user_line
 
 
 class LoadError(InterchangeError):
@@ -29,9 +29,9 @@ class InputsError(RuntimeInputError):
             message, found, expected, fix = first.message, first.found, first.expected, first.fix
         else:
             message = f"the inputs do not fit the model: {len(problems)} problems"
-            found = "".join(f"\n    {p.code}: {p.message}: found {p.found}" for p in problems)
-            expected = "".join(f"\n    {text}" for text in dict.fromkeys(p.expected for p in problems))
-            fix = "".join(f"\n    {text}" for text in dict.fromkeys(p.fix for p in problems))
+            found = Lines.of(f"{p.code}: {p.message}: found {p.found}" for p in problems)
+            expected = Lines.of(dict.fromkeys(p.expected or "" for p in problems))
+            fix = Lines.of(dict.fromkeys(p.fix or "" for p in problems))
         super().__init__(first.code, message, where=user_line(), found=found, expected=expected, fix=fix)
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from interchange.dtypes import name_of
-from interchange.errors import ConvertError, InterchangeError, line_text
+from interchange.errors import ConvertError, InterchangeError, Lines, line_text
 from interchange.frontends.torch.sizes import Sizes
 from interchange.frontends.torch.weights import dtype_of
 
@@ -125,7 +125,7 @@ def refusal(problems: Sequence[Unsupported]) -> InterchangeError:
         "IX921",
         f"{len(by_op)} operator{'s' if len(by_op) > 1 else ''} of the model cannot be exported",
         where="; ".join(places[:5]) or None,
-        found="\n            ".join(lines),
+        found=Lines.of(lines),
         expected="operators that have a lowering for these dtypes and shapes",
-        fix="\n            ".join(fixes) or None,
+        fix=Lines.of(fixes) or None,
     )
