@@ -27,9 +27,13 @@ Types = dict[str, Any]  # value -> TypeProto
 
 @dataclass(slots=True)
 class Inferred:
-    """The result: types of each scope's values, problems by kind."""
+    """The result: types of each scope's values, problems by kind.
+
+    runs: what `types` was each time a scope was walked: a function's, once for each of its calls that differ.
+    """
 
     types: dict[Scope, Types] = field(default_factory=dict)
+    runs: dict[Scope, list[Types]] = field(default_factory=dict)
     data: dict[Scope, dict[str, Any]] = field(default_factory=dict)
     problems: dict[str, dict[Problem, None]] = field(default_factory=dict)
 
@@ -94,6 +98,7 @@ class _Walk:
                     if found is not None:
                         types[name] = found
         self.result.types[scope] = types
+        self.result.runs.setdefault(scope, []).append(types)
         self.result.data[scope] = data
         return types
 
