@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from interchange.errors import CheckError, printable
+from interchange.errors import CheckError, InterchangeError
 
 Severity = Literal["error", "warning", "note"]
-_ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2}
-_COLOR: dict[str, str] = {"error": "31", "warning": "33", "note": "36"}
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+_ORDER: dict[str, int] = {severity: i for i, severity in enumerate(SEVERITIES)}
+
+Excerpt = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Finding:
     """One thing that is wrong (error), doubtful (warning), or worth knowing (note).
 
     code: stable, ``IX506``.  message: one sentence.  found, expected: both sides.  why: what comes of it.  fix: what to
-    do.
+    do.  excerpt: the lines of the graph around it, each with the number of its node (-1 for an input, initializer or
+    output); the one numbered `where.index` is meant.
     """
 
     code: str
@@ -54,14 +57,13 @@ class Finding:
     expected: str = ""
     why: str = ""
     fix: str = ""
+    excerpt: Excerpt = ()
 
     def text(self, color: bool = False) -> str:
         """The finding for a reader."""
-        head = f"{self.severity} {self.code}"
-        head = f"\033[1;{_COLOR[self.severity]}m{head}\033[0m" if color else head
-        keys = ("where", "found", "expected", "why", "fix")
-        lines = [f"  {k + ':':<10}{value}" for k in keys if (value := str(getattr(self, k)))]
-        return "\n".join([f"{head}: {printable(self.message)}", *map(printable, lines)])
+        from interchange.checker.formats.text import finding_text
+
+        return finding_text(self, color)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,12 @@ class Report:
     file: str
     findings: tuple[Finding, ...] = ()
     facts: str = ""
+
+    @classmethod
+    def of_error(cls, file: str, error: InterchangeError) -> Report:
+        """The report on what could not be checked at all: the error is its one finding."""
+        parts = {k: str(getattr(error, k) or "") for k in ("found", "expected", "fix")}
+        return cls(file, (Finding(error.code, "error", error.message, Where(file=file), **parts),))
 
     @property
     def ok(self) -> bool:
@@ -90,17 +98,24 @@ class Report:
         """The findings which make it doubtful."""
         return tuple(f for f in self.findings if f.severity == "warning")
 
-    def text(self, color: bool = False) -> str:
-        """The findings for a reader, with a line that sums up."""
-        counts = [(len(self.errors), "error"), (len(self.warnings), "warning")]
-        counts.append((len(self.findings) - sum(n for n, _ in counts), "note"))
-        told = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts if n)
-        summary = f"{self.file}: {told or 'nothing found'}{f' ({self.facts})' if self.facts else ''}"
-        return "\n".join([*(f.text(color) for f in self.findings), printable(summary)])
+    def text(self, color: bool = False, limit: int | None = None) -> str:
+        """The findings for a reader, with a line that sums up. limit: how many of one code are shown; None for all."""
+        from interchange.checker.formats.text import report_text
+
+        return report_text(self, color, limit)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, for ``--json``."""
         return {"file": self.file, "ok": self.ok, "facts": self.facts, "findings": [asdict(f) for f in self.findings]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Report:
+        """What `to_dict` gave."""
+        findings = []
+        for entry in data["findings"]:
+            excerpt = tuple((number, text) for number, text in entry["excerpt"])
+            findings.append(Finding(**{**entry, "where": Where(**entry["where"]), "excerpt": excerpt}))
+        return cls(data["file"], tuple(findings), data["facts"])
 
     def at_least(self, level: Severity) -> tuple[Finding, ...]:
         """The findings of a severity, and those of a higher one."""

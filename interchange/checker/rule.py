@@ -1,18 +1,30 @@
-"""How a rule is written::
+"""How a rule is written, ours or yours::
 
 @rule("IX510", "error", "Two nodes have one name")
 def duplicate_node_name(ctx: Context) -> Problems:
     for node in ...:
         yield Problem(f"...", node.where(), found=..., fix=...)
+
+Yours have codes that do not begin with IX. They are found by the entry points of installed packages (group
+``interchange.rules``), by the `rules` of a configuration, or by being imported before the check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 from interchange.checker.context import Context
-from interchange.checker.report import Finding, Severity, Where
+from interchange.checker.report import SEVERITIES, Finding, Severity, Where
+from interchange.errors import UsageError
+
+GROUP = "interchange.rules"
+"""The group of entry points whose modules (or functions, which are called) hold rules."""
+
+_CODE = re.compile(r"(?!IX)[A-Z][A-Z0-9]*[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +45,35 @@ Problems = Iterator[Problem]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its code, the severity of what it finds, a title, and the function that looks."""
+    """One rule: its code, the severity of what it finds, a title, and the function that looks.
+
+    needs_types: whether it asks for `Context.inferred`.
+    """
 
     code: str
     severity: Severity
     title: str
-    look: Callable[[Context], Problems]
+    look: Callable[[Context], Iterable[Problem]]
+    needs_types: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is interchange's own."""
+        return self.code.startswith("IX")
 
     def run(self, ctx: Context) -> Iterator[Finding]:
-        """What it finds in a model."""
+        """What it finds in a model. A user's rule that fails becomes the finding IX834: the others still run."""
+        if self.ours:
+            yield from self._findings(ctx)
+            return
+        try:
+            yield from self._findings(ctx)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            yield failed(f"rule {self.code}", error, ctx.file)
+
+    def _findings(self, ctx: Context) -> Iterator[Finding]:
         for p in self.look(ctx):
             yield Finding(self.code, p.severity or self.severity, p.message, p.where, p.found, p.expected, p.why, p.fix)
 
@@ -50,11 +82,101 @@ RULES: dict[str, Rule] = {}
 """All rules by code, in the order in which they run: a later layer leaves alone what an earlier one found broken."""
 
 
-def rule(code: str, severity: Severity, title: str) -> Callable[[Callable[[Context], Problems]], Rule]:
-    """Register a function that yields problems."""
+def rule(
+    code: str, severity: Severity, title: str, *, needs_types: bool | None = None
+) -> Callable[[Callable[[Context], Iterable[Problem]]], Rule]:
+    """Register a function that yields problems.
 
-    def add(look: Callable[[Context], Problems]) -> Rule:
-        RULES[code] = Rule(code, severity, title, look)
+    needs_types: whether it asks for `Context.inferred`; by default no for our rules, yes for yours.
+    Raises UsageError IX833 for a code or severity that cannot be one, and for a code that another rule has.
+    """
+
+    def add(look: Callable[[Context], Iterable[Problem]]) -> Rule:
+        ours = str(look.__module__).startswith("interchange.checker.rules")
+        if not ours:
+            importlib.import_module("interchange.checker.rules")  # ours run first, whoever is imported first
+            _check(code, severity, look)
+        RULES[code] = Rule(code, severity, title, look, not ours if needs_types is None else needs_types)
         return RULES[code]
 
     return add
+
+
+def unregister(code: str) -> None:
+    """Forget a rule of yours; without effect where there is none."""
+    if not code.startswith("IX"):
+        RULES.pop(code, None)
+
+
+def all_rules() -> dict[str, Rule]:
+    """`RULES`, when ours and those of installed packages are there."""
+    importlib.import_module("interchange.checker.rules")
+    if not _loaded:
+        _loaded.append(True)
+        for entry in entry_points(group=GROUP):
+            try:
+                found = entry.load()
+                if callable(found) and not isinstance(found, Rule):
+                    found()
+            except Exception as error:  # an installed package that is broken does not stop a check of a model
+                _failures.append((f"the rules of entry point {entry.name} ({entry.value})", error))
+    return RULES
+
+
+_loaded: list[bool] = []
+_failures: list[tuple[str, Exception]] = []
+
+
+def failures(file: str) -> Iterator[Finding]:
+    """A finding for each entry point whose rules could not be loaded."""
+    for what, error in _failures:
+        yield failed(what, error, file)
+
+
+def failed(what: str, error: Exception, file: str) -> Finding:
+    """A user's code that failed, as a finding."""
+    return Finding(
+        "IX834",
+        "error",
+        f"{what} failed: {type(error).__name__}",
+        Where(file=file, line=_line(error)),
+        found=f"{type(error).__name__}: {error}",
+        expected="a function that yields interchange.checker.rule.Problem",
+        why="what it looks for was not looked for",
+        fix="correct the rule, or leave it out: --ignore and its code",
+    )
+
+
+def _line(error: Exception) -> str:
+    from interchange.errors import is_ours, line_text
+
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not is_ours(code.co_filename):
+            line = line_text(code.co_filename, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return line
+
+
+def _check(code: str, severity: str, look: Callable[[Context], Iterable[Problem]]) -> None:
+    found, expected = repr(code), "letters and digits that do not begin with IX: ACME001"
+    other = RULES.get(code) if isinstance(code, str) else None
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        message = f"a rule of yours cannot have the code {code!r}"
+    elif severity not in SEVERITIES:
+        message, found, expected = f"rule {code} has no severity", repr(severity), f"one of {', '.join(SEVERITIES)}"
+    elif other is not None and _home(other.look) != _home(look):
+        message, found, expected = f"two rules have the code {code}", f"{_home(other.look)} and {_home(look)}", "one"
+    else:
+        return
+    raise UsageError("IX833", message, found=found, expected=expected, fix="give the rule a code of its own")
+
+
+def _home(look: Callable[..., object]) -> str:
+    return f"{look.__module__}.{look.__qualname__}"
+
+
+def title_of(code: str) -> str:
+    """The title of a rule; "" for a code without one."""
+    return RULES[code].title if code in RULES else ""
