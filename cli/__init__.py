@@ -22,6 +22,7 @@ from interchange.errors import InterchangeError, printable
 COMMANDS = {
     "export": ("export", "Export a model to ONNX, prove it, and write it."),
     "check": ("check", "Find everything that is wrong with a model file."),
+    "explain": ("explain", "Tell what an error code means."),
     "show": ("show", "Tell what a model file is."),
     "run": ("run_", "Run a model file on data."),
     "verify": ("verify", "Compare a model file with its source."),

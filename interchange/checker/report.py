@@ -80,8 +80,9 @@ class Report:
     @classmethod
     def of_error(cls, file: str, error: InterchangeError) -> Report:
         """The report on what could not be checked at all: the error is its one finding."""
-        parts = {k: str(getattr(error, k) or "") for k in ("found", "expected", "fix")}
-        return cls(file, (Finding(error.code, "error", error.message, Where(file=file), **parts),))
+        found, expected, fix = (str(part or "") for part in (error.found, error.expected, error.fix))
+        where = Where(file=file)
+        return cls(file, (Finding(error.code, "error", error.message, where, found, expected, fix=fix),))
 
     @property
     def ok(self) -> bool:

@@ -39,7 +39,7 @@ def render(
         case "junit":
             return junit.suites(reports, level)
         case "github":
-            return github.annotations(reports)
+            return github.commands(reports)
 
 
 __all__ = ["FORMATS", "Format", "render"]

@@ -13,7 +13,7 @@ from interchange.checker.report import Finding, Report
 _LEVEL = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def annotations(reports: Sequence[Report]) -> str:
+def commands(reports: Sequence[Report]) -> str:
     """One line for each finding: ``::error file=model.onnx,title=IX506::message``."""
     return "\n".join(_annotation(r, f) for r in reports for f in r.findings)
 
