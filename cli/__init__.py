@@ -26,6 +26,7 @@ COMMANDS = {
     "show": ("show", "Tell what a model file is."),
     "run": ("run_", "Run a model file on data."),
     "verify": ("verify", "Compare a model file with its source."),
+    "diff": ("diff", "Tell in what two model files differ."),
     "import": ("import_", "Read a model file as an eager model."),
     "schema": ("schema", "Show what an operator takes and gives."),
     "doctor": ("doctor", "Look whether everything that is needed is here and works."),

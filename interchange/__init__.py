@@ -6,6 +6,7 @@
     ix.load("m.onnx").run(x=array)                            # the production runtime
     ix.check("m.onnx")                                        # every finding at once
     ix.verify("m.onnx", model)                                # parity with the source
+    ix.diff("m.onnx", "received.onnx")                        # what one has that the other has not
     ix.import_model("m.onnx")                                 # eager and trainable again
 
 Names are imported when they are used: `import interchange` is quick, and production does not load the research side.
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from interchange.checker import check
+    from interchange.comparing import diff
     from interchange.dims import Dim, Spec
     from interchange.exporting import export, verify
     from interchange.importers import import_model
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "check": "interchange.checker",
+    "diff": "interchange.comparing",
     "Dim": "interchange.dims",
     "Spec": "interchange.dims",
     "export": "interchange.exporting",
@@ -45,6 +48,7 @@ __all__ = [
     "Spec",
     "__version__",
     "check",
+    "diff",
     "export",
     "import_model",
     "load",

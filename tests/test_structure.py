@@ -40,6 +40,7 @@ LAYERS = {
     "eager.state_files": EAGER | {"eager.nn", "eager.optim"},
     "checker": CORE,
     "runtime": CORE | {"checker"},
+    "comparing": CORE | {"sampling", "checker", "runtime", "parity"},
     "parity": CORE | {"sampling", "checker", "runtime"},
     "importers": EAGER | {"eager.nn", "checker"},
     "frontends": EAGER | {"sampling", "eager.nn", "checker", "importers"},
@@ -53,6 +54,7 @@ LAYERS = {
         "checker",
         "runtime",
         "parity",
+        "comparing",
         "importers",
         "frontends",
         "exporting",
@@ -155,7 +157,7 @@ def test_production_loads_no_research_code(tmp_path):
         f"model = ix.load({str(path)!r})\n"
         "assert model.run(x=np.ones(3, np.float32))['output'].tolist() == [2, 2, 2]"
     )
-    research = ("eager", "ops", "frontends", "importers", "exporting", "parity", "cli")
+    research = ("eager", "ops", "frontends", "importers", "exporting", "parity", "comparing", "cli")
     assert [m for m in new if m.split(".")[:2] in [["interchange", r] for r in research]] == []
     assert not {m.split(".")[0] for m in new} & {
         "torch",
@@ -175,6 +177,7 @@ PUBLIC = {
     "Spec",
     "__version__",
     "check",
+    "diff",
     "export",
     "import_model",
     "load",
@@ -197,7 +200,7 @@ ALLOWED_EXTRA = {"annotations", "Any", "TYPE_CHECKING"}  # what a module with a 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".checker", ".eager", ".eager.nn", ".eager.optim", ".graph", ".importers", ".runtime", ".schemas", ".parity"],
+    ["", ".checker", ".comparing", ".eager", ".eager.nn", ".eager.optim", ".graph", ".importers", ".runtime", ".schemas", ".parity"],
 )
 def test_all_names_exist_and_every_other_name_is_private_or_a_module(name):
     module = importlib.import_module(f"interchange{name}")
