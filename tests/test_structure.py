@@ -200,7 +200,19 @@ ALLOWED_EXTRA = {"annotations", "Any", "TYPE_CHECKING"}  # what a module with a 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".checker", ".comparing", ".eager", ".eager.nn", ".eager.optim", ".graph", ".importers", ".runtime", ".schemas", ".parity"],
+    [
+        "",
+        ".checker",
+        ".comparing",
+        ".eager",
+        ".eager.nn",
+        ".eager.optim",
+        ".graph",
+        ".importers",
+        ".runtime",
+        ".schemas",
+        ".parity",
+    ],
 )
 def test_all_names_exist_and_every_other_name_is_private_or_a_module(name):
     module = importlib.import_module(f"interchange{name}")
