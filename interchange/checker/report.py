@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from interchange.errors import CheckError, InterchangeError
@@ -13,6 +13,14 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 _ORDER: dict[str, int] = {severity: i for i, severity in enumerate(SEVERITIES)}
 
 Excerpt = tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """One thing that was repaired. code: of the findings it answers.  what: what was done."""
+
+    code: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +79,13 @@ class Report:
     """All findings of one model, errors first.
 
     file: what was checked.  facts: what the check knows about the model (opsets, nodes), for a reader.
+    repaired: what was repaired in it, before these findings were left.
     """
 
     file: str
     findings: tuple[Finding, ...] = ()
     facts: str = ""
+    repaired: tuple[Repaired, ...] = ()
 
     @classmethod
     def of_error(cls, file: str, error: InterchangeError) -> Report:
@@ -83,6 +93,11 @@ class Report:
         found, expected, fix = (str(part or "") for part in (error.found, error.expected, error.fix))
         where = Where(file=file)
         return cls(file, (Finding(error.code, "error", error.message, where, found, expected, fix=fix),))
+
+    def named(self, file: str) -> Report:
+        """The report as one on another file of the same content."""
+        found = (replace(f, where=replace(f.where, file=file)) for f in self.findings)
+        return replace(self, file=file, findings=tuple(found))
 
     @property
     def ok(self) -> bool:
@@ -107,7 +122,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, for ``--json``."""
-        return {"file": self.file, "ok": self.ok, "facts": self.facts, "findings": [asdict(f) for f in self.findings]}
+        data = {"file": self.file, "ok": self.ok, "facts": self.facts, "findings": [asdict(f) for f in self.findings]}
+        return {**data, "repaired": [asdict(r) for r in self.repaired]} if self.repaired else data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Report:
@@ -116,7 +132,8 @@ class Report:
         for entry in data["findings"]:
             excerpt = tuple((number, text) for number, text in entry["excerpt"])
             findings.append(Finding(**{**entry, "where": Where(**entry["where"]), "excerpt": excerpt}))
-        return cls(data["file"], tuple(findings), data["facts"])
+        repaired = tuple(Repaired(**entry) for entry in data.get("repaired", ()))
+        return cls(data["file"], tuple(findings), data["facts"], repaired)
 
     def at_least(self, level: Severity) -> tuple[Finding, ...]:
         """The findings of a severity, and those of a higher one."""

@@ -45,16 +45,12 @@ Problems = Iterator[Problem]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its code, the severity of what it finds, a title, and the function that looks.
-
-    needs_types: whether it asks for `Context.inferred`.
-    """
+    """One rule: its code, the severity of what it finds, a title, and the function that looks."""
 
     code: str
     severity: Severity
     title: str
     look: Callable[[Context], Iterable[Problem]]
-    needs_types: bool = False
 
     @property
     def ours(self) -> bool:
@@ -82,12 +78,9 @@ RULES: dict[str, Rule] = {}
 """All rules by code, in the order in which they run: a later layer leaves alone what an earlier one found broken."""
 
 
-def rule(
-    code: str, severity: Severity, title: str, *, needs_types: bool | None = None
-) -> Callable[[Callable[[Context], Iterable[Problem]]], Rule]:
+def rule(code: str, severity: Severity, title: str) -> Callable[[Callable[[Context], Iterable[Problem]]], Rule]:
     """Register a function that yields problems.
 
-    needs_types: whether it asks for `Context.inferred`; by default no for our rules, yes for yours.
     Raises UsageError IX833 for a code or severity that cannot be one, and for a code that another rule has.
     """
 
@@ -96,7 +89,7 @@ def rule(
         if not ours:
             importlib.import_module("interchange.checker.rules")  # ours run first, whoever is imported first
             _check(code, severity, look)
-        RULES[code] = Rule(code, severity, title, look, not ours if needs_types is None else needs_types)
+        RULES[code] = Rule(code, severity, title, look)
         return RULES[code]
 
     return add

@@ -29,7 +29,7 @@ def render(
 
     match form:
         case "text":
-            return "\n".join(text.report_text(r, color, limit) for r in reports)
+            return "\n\n".join(text.report_text(r, color, limit) for r in reports)
         case "concise":
             return text.concise(reports, limit, color)
         case "json":

@@ -99,7 +99,8 @@ def report_text(report: Report, color: bool = False, limit: int | None = None) -
     kept, left = limited(report.findings, limit)
     blocks = [finding_text(f, color) for f in kept]
     blocks += left_text(left, color)
-    return "\n".join([*(f"{b}\n" for b in blocks), summary(report, color)])
+    done = [f"{paint(f'repaired {r.code}', '1;32', color)}: {shown(r.what)}" for r in report.repaired]
+    return "\n".join([*done, *([""] if done else []), *(f"{b}\n" for b in blocks), summary(report, color)])
 
 
 def left_text(left: dict[str, int], color: bool) -> list[str]:
@@ -119,7 +120,9 @@ def summary(report: Report, color: bool = False) -> str:
         if counts[s]
     )
     facts = f" ({shown(report.facts)})" if report.facts else ""
-    return f"{shown(report.file)}: {told or paint('nothing found', '1;32', color)}{facts}"
+    done = f"{len(report.repaired):,} repaired, " if report.repaired else ""
+    none = paint("nothing left" if done else "nothing found", "1;32", color)
+    return f"{shown(report.file)}: {done}{told or none}{facts}"
 
 
 def footer(reports: Sequence[Report], fixable: int, color: bool = False) -> list[str]:
