@@ -12,6 +12,7 @@ from interchange.schemas.registry import (
     unregister,
     versions,
 )
+from interchange.schemas.support import Support, supports
 from interchange.schemas.targets import Target, ir_for_opset, resolve
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Formal",
     "OpSchema",
     "SchemaDiff",
+    "Support",
     "Target",
     "diff",
     "domains",
@@ -31,6 +33,7 @@ __all__ = [
     "register_file",
     "resolve",
     "schema",
+    "supports",
     "unregister",
     "versions",
 ]

@@ -148,6 +148,19 @@ def register_file(path: str | os.PathLike[str], *, replace: bool = False) -> tup
     return _add(load_file(Path(path)), replace)
 
 
+def registered() -> list[dict[str, Any]]:
+    """The operators that users added, each as plain data that `register` takes in another process."""
+    found = []
+    for known in _registered.values():
+        for data in (schema.to_dict() for schema in known.values()):
+            attributes = {a.pop("name"): a for a in data["attributes"]}
+            found.append(
+                {key: data[key] for key in ("domain", "name", "since", "deprecated", "inputs", "outputs")}
+                | {"attributes": attributes, "types": data["type_constraints"]}
+            )
+    return found
+
+
 def unregister(op: str, domain: str, since: int | None = None) -> None:
     """Takes a user's operator out again: one version, or all of them. Raises SchemaError IX401 if there is none."""
     known = _registered.get((canonical(domain), op), {})
@@ -164,6 +177,11 @@ def unregister(op: str, domain: str, since: int | None = None) -> None:
     if not known:
         del _registered[canonical(domain), op]
     _asked.clear()
+
+
+def is_users(op: str, domain: str) -> bool:
+    """Whether a user registered the operator."""
+    return (canonical(domain), op) in _registered
 
 
 def _add(schemas: Sequence[OpSchema], replace: bool) -> tuple[OpSchema, ...]:

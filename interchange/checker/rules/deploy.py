@@ -1,49 +1,109 @@
-"""Deployment: whether the releases of a target load the model's opsets and IR version."""
+"""Deployment: whether every release of a target loads the model, as its own tables say; nothing is loaded."""
 
 from __future__ import annotations
 
-from interchange.checker.context import Context
+from collections.abc import Iterator, Mapping
+
+from interchange.checker.context import Context, plural
+from interchange.checker.deploy import Prediction, Refusal, predicted
 from interchange.checker.rule import Problem, Problems, rule
+from interchange.schemas.calls import Reason, Verdict
+from interchange.schemas.runtimes import runtime
+from interchange.schemas.support import grouped, sentence, span, ways
+
+_REFUSED = "the runtime refuses the model"
 
 
 @rule("IX580", "error", "Opset beyond the target")
 def target_opset(ctx: Context) -> Problems:
-    from interchange.schemas.targets import RELEASES
-
-    for name in _releases(ctx)[:1]:
-        release = next(r for r in RELEASES["onnxruntime"] if r.name == name)
-        for domain, highest in (("", release.opset), ("ai.onnx.ml", release.ml_opset)):
-            version = ctx.opsets.get(domain, 0)
-            if version > highest:
-                yield Problem(
-                    f"onnxruntime {name} does not load opset {version} of {domain or 'ai.onnx'}",
-                    ctx.where,
-                    found=f"opset {version}",
-                    expected=f"opset {highest} or lower for {ctx.target}",
-                    why="the runtime refuses the model",
-                    fix=f'export it with target="{ctx.target}"',
-                )
+    return _limits(ctx, "opset")
 
 
 @rule("IX581", "error", "IR version beyond the target")
 def target_ir(ctx: Context) -> Problems:
-    from interchange.schemas.targets import RELEASES
-
-    for name in _releases(ctx)[:1]:
-        highest = next(r.ir_version for r in RELEASES["onnxruntime"] if r.name == name)
-        if ctx.model.ir_version > highest:
-            yield Problem(
-                f"onnxruntime {name} does not load IR version {ctx.model.ir_version}",
-                ctx.where,
-                found=f"IR version {ctx.model.ir_version}",
-                expected=f"IR version {highest} or lower for {ctx.target}",
-                why="the runtime refuses the model",
-                fix=f'export it with target="{ctx.target}", or lower ir_version if nothing in the model needs it',
-            )
+    return _limits(ctx, "IR version")
 
 
-def _releases(ctx: Context) -> tuple[str, ...]:
-    """The releases of the target, oldest first; they only ever learn."""
-    from interchange.schemas import resolve
+@rule("IX582", "error", "An operator the target does not have")
+def target_operator(ctx: Context) -> Problems:
+    return _refusals(ctx, "operator")
 
-    return resolve(ctx.target).releases if ctx.target else ()
+
+@rule("IX583", "error", "An operator's version without a kernel in the target")
+def target_version(ctx: Context) -> Problems:
+    return _refusals(ctx, "version", "body")
+
+
+@rule("IX584", "error", "Dtypes without a kernel in the target")
+def target_dtype(ctx: Context) -> Problems:
+    return _refusals(ctx, "dtype")
+
+
+@rule("IX585", "error", "Attributes that the target's kernel refuses")
+def target_quirk(ctx: Context) -> Problems:
+    return _refusals(ctx, "quirk")
+
+
+@rule("IX586", "error", "A form of an operator the target does not know")
+def target_form(ctx: Context) -> Problems:
+    return _refusals(ctx, "form")
+
+
+def _limits(ctx: Context, kind: str) -> Problems:
+    """One problem for each opset or IR version that some releases do not load."""
+    prediction = predicted(ctx)
+    beyond: dict[tuple[str, int], dict[str, int]] = {}  # (what, the model's) -> release -> highest
+    for release, limits in prediction.limits.items():
+        for limit in limits:
+            if limit.what.startswith(kind):
+                beyond.setdefault((limit.what, limit.found), {})[release] = limit.highest
+    for (what, found), releases in beyond.items():
+        lowest = min(releases.values())
+        fix = f'export it with target="{ctx.target}"'
+        if kind != "opset":
+            fix += ", or lower ir_version if nothing in the model needs it"
+        yield Problem(
+            f"onnxruntime {span(list(releases))} does not load {_version(what, found)}",
+            ctx.where,
+            found=_version(what, found),
+            expected=f"{_version(what, lowest)} or lower for {ctx.target}",
+            why=_REFUSED,
+            fix=fix,
+        )
+
+
+def _version(what: str, number: int) -> str:
+    kind, _, domain = what.partition(" of ")
+    return f"{kind} {number}{f' of {domain}' if domain else ''}"
+
+
+def _refusals(ctx: Context, *reasons: Reason) -> Problems:
+    prediction = predicted(ctx)
+    for refusal in prediction.refusals:
+        concerned = {name: v for name, v in refusal.verdicts.items() if v.reason in reasons}
+        if concerned and refusal.node not in ctx.broken:
+            yield _problem(ctx, prediction, refusal, concerned)
+
+
+def _problem(ctx: Context, prediction: Prediction, refusal: Refusal, concerned: Mapping[str, Verdict]) -> Problem:
+    node, call = refusal.node, refusal.call
+    groups = grouped(concerned)
+    first = groups[0][0]
+    more = f", and {plural(refusal.more, 'more node')} like it" if refusal.more else ""
+    return Problem(
+        f"{call.title} of node {node.label}{more} does not run in onnxruntime {span(list(concerned))}: {sentence(first)}",
+        node.where(),
+        found=first.found,
+        expected="; ".join(_expected(groups)) or "nothing of the kind",
+        why=_REFUSED,
+        fix=ways(call, [runtime(name) for name in prediction.releases if name not in prediction.limits]).text(call),
+    )
+
+
+def _expected(groups: list[tuple[Verdict, list[str]]]) -> Iterator[str]:
+    """What there is instead; with the releases, if they differ."""
+    if len({verdict.expected for verdict, _ in groups}) == 1:
+        yield groups[0][0].expected
+        return
+    for verdict, releases in groups:
+        yield f"{verdict.expected} (in {span(releases)})"

@@ -1,0 +1,109 @@
+"""What kernels refuse when they are made, which no table says; each with the releases in which it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from interchange.schemas.calls import Call, Verdict
+from interchange.schemas.runtimes import Form, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Quirk:
+    """ops: operators of ai.onnx.  since, until: the first and the last release that has it; until "": the newest.
+
+    refused: whether a call of attributes is refused.  found, expected: for a reader.
+    """
+
+    ops: tuple[str, ...]
+    refused: Callable[[Mapping[str, Any]], bool]
+    found: str
+    expected: str
+    since: str = "1.17"
+    until: str = ""
+
+    def has(self, release: str) -> bool:
+        """Whether a release has it."""
+        return _number(self.since) <= _number(release) and (not self.until or _number(release) <= _number(self.until))
+
+
+def _number(release: str) -> tuple[int, ...]:
+    return tuple(map(int, release.split(".")))
+
+
+QUIRKS: tuple[Quirk, ...] = (
+    Quirk(("GRU", "LSTM", "RNN"), lambda a: a.get("layout", 0) != 0, "layout=1", "layout=0, with Transpose around it"),
+    Quirk(
+        ("DFT",),
+        lambda a: bool(a.get("inverse")) and bool(a.get("onesided")),
+        "inverse=1 with onesided=1",
+        "not both: the inverse of all the frequencies",
+        until="1.24",
+    ),
+    Quirk(
+        ("RotaryEmbedding",),
+        lambda a: a.get("rotary_embedding_dim", 0) > 0 and not a.get("num_heads"),
+        "rotary_embedding_dim without num_heads",
+        "num_heads given as well",
+        since="1.23",
+        until="1.23",
+    ),
+)
+_FUSED = Quirk(
+    ("MatMul",),
+    lambda a: True,
+    "float64 that a Transpose of the last two axes makes: the two are fused into a kernel that is not there",
+    "float32, or the Transpose in another place",
+    until="1.25",
+)
+_BY_OPERATOR = {op: q for q in QUIRKS for op in q.ops}
+
+
+def is_quirky(domain: str, op: str) -> bool:
+    """Whether a kernel of the operator looks at its attributes when it is made."""
+    return not domain and op in _BY_OPERATOR
+
+
+def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
+    """What the constructor of the call's kernel says, if it refuses the call."""
+    found = _FUSED if call.transposed else None if call.domain else _BY_OPERATOR.get(call.op)
+    if found is None or not found.has(runtime.name) or not found.refused(call.attributes):
+        return None
+    return Verdict("quirk", found.found, found.expected)
+
+
+def fuses(call: Call, makers: Iterable[Any], constant: Container[str]) -> bool:
+    """Whether the runtime's optimiser merges a Transpose into a MatMul of float64, as it does into one of float32.
+
+    makers: the NodeProtos of the same graph that make the inputs; None for other inputs, and for outputs of the graph.
+    constant: the names of constants.
+    """
+    if call.op != "MatMul" or call.domain or call.inputs[:1] != ("tensor(double)",):
+        return False
+    return any(
+        maker is not None
+        and maker.op_type == "Transpose"
+        and maker.input[0] not in constant
+        and _is_merged(_perm(maker, type_))
+        for maker, type_ in zip_longest(makers, call.types)
+    )
+
+
+def _perm(node: Any, made: Any) -> list[int]:
+    """Its permutation; [] if it gives none, and the rank is not known."""
+    rank = len(made.tensor_type.shape.dim) if made is not None else 0
+    return next((list(a.ints) for a in node.attribute if a.name == "perm"), [*range(rank)][::-1])
+
+
+def _is_merged(perm: list[int]) -> bool:
+    """The last two axes change places, or the first axis moves to one of the last two places."""
+    last = len(perm) - 1
+    if last < 1:
+        return False
+    *batch, row, column = perm
+    if (row, column) == (last, last - 1):
+        return batch == list(range(last - 1))
+    return batch == list(range(1, last)) and {row, column} == {0, last} and bool(batch)
