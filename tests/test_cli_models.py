@@ -443,7 +443,7 @@ def test_a_mistake_of_ours_is_told_shortly(folder: Path, capsys: Any, monkeypatc
     def broken(*args: Any, **kwargs: Any) -> None:
         raise KeyError("inside")
 
-    monkeypatch.setattr("interchange.checker.engine._bad_text", broken)
+    monkeypatch.setattr("interchange.checker.child.look", broken)
     ran = Ran(capsys, "check", "good.onnx")
     assert ran.status == 3
     assert "interchange made a mistake: KeyError" in ran.err

@@ -248,7 +248,7 @@ def test_odd_names_of_files(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         (b"<!DOCTYPE html>", "HTML"),
         (b"hello: world\n", "text: 'hello: world"),
-        (bytes(range(256)), "do not parse"),
+        (bytes(range(256)), "no model from byte 0 on: a field without a number"),
         (array("t", [1.0]).SerializeToString(), ""),
         (b"\x08\x0a", "without a graph"),
     ],
@@ -489,16 +489,16 @@ def test_a_model_that_is_replaced_while_it_is_loaded(tmp_path: Path, monkeypatch
     """The graph was read, then somebody saved and the data file is gone: the new model is loaded."""
     path = tmp_path / "m.onnx"
     save(network(1.0), path, external=True)
-    parse = files._parse
+    build = files.from_written
     calls = []
 
     def late(*args: Any) -> ModelIR:
         calls.append(args)
         if len(calls) == 1:
             save(network(2.0), path, external=True)
-        return parse(*args)
+        return build(*args)
 
-    monkeypatch.setattr(files, "_parse", late)
+    monkeypatch.setattr(files, "from_written", late)
     assert filled_with(load(path)) == {2.0}
     assert len(calls) == 2
     next(tmp_path.glob("*.data")).unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from interchange.checker.report import Where
 from interchange.errors import FileError, SchemaError
 from interchange.graph.external import Folder
+from interchange.graph.limits import DEFAULT, Limits
+from interchange.graph.opening import Written
+from interchange.graph.scan import too_many
 
 if TYPE_CHECKING:
     import onnx
@@ -63,14 +66,6 @@ class NodeRef:
             module=notes.get("interchange.module", ""),
             index=self.index,
         )
-
-    def graphs(self) -> Iterator[tuple[str, onnx.GraphProto]]:
-        """(attribute, subgraph) for each."""
-        for attribute in self.proto.attribute:
-            if attribute.HasField("g"):
-                yield attribute.name, attribute.g
-            for number, graph in enumerate(attribute.graphs):
-                yield f"{attribute.name}[{number}]", graph
 
     def reads(self) -> set[str]:
         """The names it needs: its inputs, and what its subgraphs take from outside."""
@@ -171,34 +166,54 @@ class Context:
 
     def __init__(
         self,
-        model: onnx.ModelProto,
-        windows: Mapping[int, memoryview],
+        written: Written,
         folder: Folder | None,
         file: str,
-        target: str | None,
+        target: str | None = None,
+        limits: Limits = DEFAULT,
+        *,
+        deny: Sequence[str] = (),
+        scan_weights: bool = False,
+        types: bool = True,
     ) -> None:
-        """windows, folder: see `graph.files.read`; folder None: external data is not looked at."""
-        self.model, self.windows, self.folder, self.file, self.target = model, windows, folder, file, target
-        self.opsets = opsets_of(model.opset_import)
+        """folder None: external data is not looked at.  types: whether types and shapes may be inferred.
+
+        Raises FileError IX303 for more nodes, functions or metadata, or longer names, than `limits` allow.
+        """
+        self.written, self.model, self.windows = written, written.proto, written.windows
+        self.folder, self.file, self.target, self.limits = folder, file, target, limits
+        self.deny, self.scan_weights, self.types = deny, scan_weights, types
+        self.opsets = opsets_of(self.model.opset_import)
         self.functions: dict[FunctionKey, Scope] = {}
         self.broken: set[NodeRef] = set()  # nodes that a rule found wrong: later layers leave them alone
         self.scopes: list[Scope] = []
+        self._nodes = 0
         self._schemas: dict[tuple[str, str, int], OpSchema | SchemaError] = {}
-        self.main = self._scope(Scope(model.graph, file, "", self.opsets))
-        for function in model.functions:
+        self._within("functions", len(self.model.functions), self.limits.functions)
+        self._within("metadata", len(self.model.metadata_props), self.limits.metadata)
+        self.main = self._scope(Scope(self.model.graph, file, "", self.opsets))
+        for function in self.model.functions:
             path = f"function {domain_of(function)}::{function.name}"
             scope = Scope(function, file, path, opsets_of(function.opset_import), is_function=True)
             self.functions.setdefault((domain_of(function), function.name, function.overload), self._scope(scope))
 
     def _scope(self, scope: Scope) -> Scope:
         self.scopes.append(scope)
-        for node in scope.nodes:
-            for attribute, graph in node.graphs():
-                path = f"{scope.path or 'the graph'} / {node.label}.{attribute}"
-                child = Scope(graph, self.file, path, scope.opsets, scope, node.index)
-                scope.inner.setdefault(node.index, []).append(child)
+        self._nodes += len(scope.proto.node)
+        self._within("nodes", self._nodes, self.limits.nodes)
+        for index, node in enumerate(scope.proto.node):
+            if not node.attribute:
+                continue
+            for attribute, graph in graphs_of(node):
+                path = f"{scope.path or 'the graph'} / {scope.nodes[index].label}.{attribute}"
+                child = Scope(graph, self.file, path, scope.opsets, scope, index)
+                scope.inner.setdefault(index, []).append(child)
                 self._scope(child)
         return scope
+
+    def _within(self, limit: str, found: int, allowed: int) -> None:
+        if found > allowed:
+            raise too_many(self.file, f"{found} {limit}", f"at most {allowed} (the limit `{limit}`)")
 
     @property
     def where(self) -> Where:
@@ -242,9 +257,9 @@ class Context:
     @cached_property
     def inferred(self) -> Inferred:
         """Types and shapes of all values, and what is wrong with them."""
-        from interchange.checker.infer import infer
+        from interchange.checker.infer import Inferred, infer
 
-        return infer(self)
+        return infer(self) if self.types else Inferred()
 
 
 def _look_up(domain: str, op: str, version: int) -> OpSchema | SchemaError:
@@ -264,6 +279,15 @@ def _known_version(domain: str, version: int) -> int:
     except SchemaError:  # a domain without operators: there are none to look up
         return 1
     return version if 1 <= version <= newest else newest
+
+
+def graphs_of(node: Any) -> Iterator[tuple[str, Any]]:
+    """(attribute, subgraph) for each subgraph of a NodeProto."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.name, attribute.g
+        for number, graph in enumerate(attribute.graphs):
+            yield f"{attribute.name}[{number}]", graph
 
 
 def opsets_of(imports: Any) -> dict[str, int]:

@@ -7,73 +7,138 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interchange.checker.context import Context, plural
+from interchange.checker.excerpt import with_excerpts
 from interchange.checker.report import Finding, Report, Where, ordered
-from interchange.errors import UsageError
-from interchange.graph import files
+from interchange.errors import FileError, UsageError
+from interchange.graph import opening
 from interchange.graph.core import ModelIR
 from interchange.graph.external import Folder
+from interchange.graph.limits import Limits
 
 if TYPE_CHECKING:
     import onnx
 
+DENIALS = ("control-flow", "custom-domains", "undeclared-ranks")
+"""What honest models may have and `deny` refuses: the rules of `rules.policy`."""
+
 
 def check(
-    model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto,
+    model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto | opening.Written,
     *,
     target: str | None = None,
     select: str | Sequence[str] | None = None,
     ignore: str | Sequence[str] | None = None,
     trust_links: bool = False,
+    deny: Sequence[str] = (),
+    scan_weights: bool = False,
+    limits: Limits | Mapping[str, int] | None = None,
+    isolate: bool | None = None,
 ) -> Report:
     """Look for everything that is wrong with a model, and report it all at once.
 
-    model: a path, the bytes of a file, a ModelProto, or a graph.  target: also check that this runtime loads it
-    (``onnxruntime>=1.18``).  select, ignore: a code or its beginning (``IX56``), or several, to report alone, or to
+    model: a path, the bytes of a file, a ModelProto, a graph, or what `opening.read` gave.  target: also check that
+    this runtime loads it (``onnxruntime>=1.18``).  select, ignore: a code or its beginning (``IX56``), or several, to report alone, or to
     leave out.
-    trust_links: see `interchange.graph.external.Folder`.
+    trust_links: see `interchange.graph.external.Folder`.  deny: what to refuse beyond that, for files of strangers:
+    ``control-flow``, ``custom-domains``, ``undeclared-ranks``.  scan_weights: read all weights, and report NaN and
+    infinities in them.  limits: changes of `interchange.graph.limits.Limits` by name.
+    isolate: run in a child process with limits on memory and time, whose death is a finding and not ours. None does
+    that for paths and bytes, unless a rule of your own stands in the script that is running, where a child cannot
+    find it.
 
-    Raises FileError IX301 or IX302 for what is no ONNX model at all, SchemaError IX420 or IX421 for a target that
-    cannot be read, UsageError IX830 for a code that does not exist. Findings are never raised:
-    see `Report.raise_if_errors`.
+    Raises FileError IX301 where there is no file, SchemaError IX420 or IX421 for a target that cannot be read,
+    UsageError IX830 for a code that does not exist, IX844 for a limit or denial that does not. What is wrong with the
+    file is never raised: see `Report.raise_if_errors`.
     """
     from interchange import schemas
-    from interchange.checker import rules  # noqa: F401  (registers them)
-    from interchange.checker.rule import RULES
+    from interchange.checker import child
 
     if target is not None:
         schemas.resolve(target)
-    select, ignore = ([s] if isinstance(s, str) else s for s in (select, ignore))
-    wanted = [c for c in RULES if _chosen(c, select, ignore, RULES)]
-    proto, windows, folder, name = _read(model)
-    bad = _bad_text(proto)
-    if bad is not None:
-        return Report(name, (_not_text(name, *bad),))
-    ctx = Context(proto, windows, Folder(folder, trust_links) if folder is not None else None, name, target)
+    options: dict[str, Any] = {
+        "target": target,
+        "select": _codes(select),
+        "ignore": _codes(ignore),
+        "trust_links": trust_links,
+        "deny": _denials(deny),
+        "scan_weights": scan_weights,
+        "limits": Limits.of(limits),
+    }
+    _check_codes(options["select"], options["ignore"])
+    name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else "the model"
+    source = _source(model)
+    if not isinstance(source, opening.Written) and child.possible(isolate):
+        return child.look(source, name, options)
+    return look(source, name=name, **options)
+
+
+def look(
+    model: str | bytes | opening.Written,
+    *,
+    name: str,
+    target: str | None,
+    select: Sequence[str] | None,
+    ignore: Sequence[str],
+    trust_links: bool,
+    deny: Sequence[str],
+    scan_weights: bool,
+    limits: Limits,
+    types: bool = True,
+) -> Report:
+    """`check` in this process. name: of the model, for a reader.  types: whether types and shapes are inferred."""
+    from interchange.checker.rule import failures
+
+    rules = _rules()
+    try:
+        written = model if isinstance(model, opening.Written) else opening.read(model, limits)
+        folder = Folder(written.folder, trust_links) if written.folder is not None else None
+        bad = _bad_text(written.proto)
+        if bad is not None:
+            return Report(name, (_not_text(name, *bad),))
+        ctx = Context(written, folder, name, target, limits, deny=deny, scan_weights=scan_weights, types=types)
+    except FileError as error:
+        if error.code == "IX301":
+            raise
+        return Report(name, (_unreadable(name, error),))
     findings: list[Finding] = []
-    for rule in RULES.values():
+    for rule in rules.values():
         found = list(rule.run(ctx))  # every rule runs: later ones rely on what it marks as broken
-        findings += found if rule.code in wanted else []
-    return Report(name, ordered(findings), _facts(ctx))
+        findings += found if _chosen(rule.code, select, ignore) else []
+    findings += failures(name)
+    return Report(name, with_excerpts(ctx, ordered(findings)), _facts(ctx))
 
 
-def _read(
-    model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto,
-) -> tuple[onnx.ModelProto, Mapping[int, memoryview], str | os.PathLike[str] | None, str]:
-    if isinstance(model, (str, os.PathLike)):
-        return *files.read(model), os.fspath(model)
-    if isinstance(model, (bytes, bytearray, memoryview)):
-        return *files.read(bytes(model)), "the model"
-    if isinstance(model, ModelIR):
-        from interchange.graph.proto import to_proto
+def _rules() -> Mapping[str, Any]:
+    from interchange.checker.rule import all_rules
 
-        return to_proto(model), {}, None, "the model"
+    return all_rules()
+
+
+def _source(model: Any) -> str | bytes | opening.Written:
+    """The absolute path of a file, the bytes of one, or a model that is in memory already."""
+    match model:
+        case str() | os.PathLike():
+            return os.path.abspath(model) if "\0" not in os.fspath(model) else os.fspath(model)
+        case bytearray() | memoryview():
+            return bytes(model)
+        case bytes() | opening.Written():
+            return model
+        case ModelIR():
+            from interchange.graph.proto import to_proto
+
+            return opening.in_memory(to_proto(model))
     if not hasattr(model, "SerializeToString"):
-        raise files.no_source(model)
-    return model, {}, None, "the model"
+        raise opening.no_source(model)
+    return opening.in_memory(model)
 
 
-def _chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | None, known: Mapping[str, object]) -> bool:
-    for prefix in (*(select or ()), *(ignore or ())):
+def _codes(codes: str | Sequence[str] | None) -> list[str] | None:
+    return None if codes is None else [codes] if isinstance(codes, str) else list(codes)
+
+
+def _check_codes(*given: Sequence[str] | None) -> None:
+    known = _rules()
+    for prefix in (p for codes in given for p in codes or ()):
         if not any(k.startswith(prefix) for k in known) or not prefix:
             raise UsageError(
                 "IX830",
@@ -82,9 +147,39 @@ def _chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | Non
                 expected=f"codes from {min(known)} to {max(known)}, or their beginnings",
                 fix="see docs/errors/checker.md for all codes",
             )
+
+
+def _denials(deny: Sequence[str]) -> list[str]:
+    for name in deny:
+        if name not in DENIALS:
+            raise UsageError(
+                "IX844",
+                f"there is nothing to deny that is called {name!r}",
+                found=str(name),
+                expected=f"one of {', '.join(DENIALS)}",
+                fix="correct the name",
+            )
+    return list(deny)
+
+
+def _chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | None) -> bool:
     if select is not None and not any(code.startswith(p) for p in select):
         return False
     return not any(code.startswith(p) for p in ignore or ())
+
+
+def _unreadable(name: str, error: FileError) -> Finding:
+    """A file that is no model, or more than is read, as a finding."""
+    return Finding(
+        error.code,
+        "error",
+        error.message,
+        Where(file=name),
+        found=error.found or "",
+        expected=error.expected or "",
+        why="nothing else can be said of it",
+        fix=error.fix or "",
+    )
 
 
 def _bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:

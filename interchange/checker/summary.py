@@ -16,7 +16,7 @@ from interchange.checker.typetext import reader_text
 from interchange.dims import Dim, DimLike, Guard, evaluate, product, symbols
 from interchange.dtypes import from_onnx, nbytes
 from interchange.errors import UsageError
-from interchange.graph import files
+from interchange.graph import opening
 from interchange.graph.notes import read_note
 from interchange.graph.sizes import SizeNames
 
@@ -30,8 +30,9 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
     sizes: values for named sizes, which the number of multiply-adds is then given for; the rest stay names in it.
     Raises FileError for what is no model.
     """
-    proto, windows, folder = files.read(path)
-    ctx = Context(proto, windows, None, os.fspath(path), None)
+    written = opening.read(path)
+    proto, folder = written.proto, written.folder
+    ctx = Context(written, None, os.fspath(path))
     graph, notes = proto.graph, {e.key: e.value for e in proto.metadata_props}
     weights = [t for scope in ctx.scopes if not scope.is_function for t in scope.proto.initializer]
     data_files = {e.value for t in weights for e in t.external_data if e.key == "location"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -18,10 +17,10 @@ from interchange.dtypes import string
 from interchange.errors import FileError
 from interchange.graph.atomic import NewFile, mode_of, sync_folder
 from interchange.graph.core import ModelIR
-from interchange.graph.external import map_file
+from interchange.graph.limits import DEFAULT, Limits
+from interchange.graph.opening import Written, no_source, open_file, parse
 from interchange.graph.proto import from_proto, to_proto
 from interchange.graph.tensor import Tensor
-from interchange.graph.wire import MalformedError, split
 
 if TYPE_CHECKING:
     import onnx
@@ -30,20 +29,6 @@ EXTERNAL_ABOVE = 16 << 20  # bytes of weights from which `save` puts them into a
 SMALLEST_EXTERNAL = 1 << 10  # bytes; smaller tensors (shapes, axes) stay in the graph, where shape inference sees them
 PAGE = 4096  # alignment of a tensor in the data file, so that it can be mapped by itself
 MAX_PROTO = 2**31 - 1  # bytes protobuf can hold
-_MAPPED_ABOVE = 1 << 20  # bytes from which a model file is mapped instead of read
-
-# what people pass for an ONNX model, by how it begins
-_KINDS = (
-    (b"PK\x03\x04", "a zip archive (a PyTorch .pt/.pth checkpoint, a .keras file, an .npz)"),
-    (b"\x89HDF\r\n", "an HDF5 file (a Keras .h5 model)"),
-    (b"\x80", "a Python pickle (an older PyTorch or scikit-learn file)"),
-    (b"GGUF", "a GGUF file"),
-    (b"ORTM", "a model in ONNX Runtime's own .ort format"),
-    (b"\x93NUMPY", "a NumPy .npy array"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"version https://git-lfs", "a Git LFS pointer: the model itself was not fetched"),
-    (b"<", "an HTML or XML page (a download that failed?)"),
-)
 
 
 # -- loading ----------------------------------------------------------------------------------------------------------
@@ -52,145 +37,37 @@ def load(
     *,
     base_dir: str | os.PathLike[str] | None = None,
     trust_links: bool = False,
+    limits: Limits = DEFAULT,
 ) -> ModelIR:
     """The model in a file, in bytes, or in an open binary file.
 
     Weights are mapped into memory and read when they are used; keep the files in place while the model is.
     base_dir: the folder of external data; by default that of the path.  trust_links: see `external.Folder`.
-    Raises FileError IX301 (nothing there), IX302 (not an ONNX model), IX304 to IX306 (external data), IX310 to IX318.
+    Raises FileError IX301 (nothing there), IX302 (not an ONNX model), IX303 (beyond `limits`), IX304 to IX306
+    (external data), IX310 to IX318.
     """
-    if isinstance(source, bytes):
-        return _parse(memoryview(source), "the bytes", base_dir, trust_links)
     if not isinstance(source, (str, os.PathLike)):
-        if not hasattr(source, "read"):
+        if not isinstance(source, bytes) and not hasattr(source, "read"):
             raise no_source(source)
-        return _parse(memoryview(source.read()), "the stream", base_dir, trust_links)
+        name, data = ("the bytes", source) if isinstance(source, bytes) else ("the stream", source.read())
+        return from_written(parse(memoryview(data), name, None, limits), base_dir, trust_links)
     path = Path(source)
     while True:
-        data, identity = _open(path)
+        content, identity = open_file(path, limits)
         try:
-            return _parse(data, str(path), path.parent if base_dir is None else base_dir, trust_links)
+            return from_written(parse(content, str(path), path.parent, limits), base_dir, trust_links)
         except FileError as error:
             # somebody saved a new model between our look at the graph and at its data: look again
-            if error.code != "IX305" or _open(path)[1] == identity:
+            if error.code != "IX305" or open_file(path)[1] == identity:
                 raise
 
 
-def read(source: str | os.PathLike[str] | bytes) -> tuple[onnx.ModelProto, dict[int, memoryview], Path | None]:
-    """(the model as it is written, the raw data left out of it, the folder of its data files); nothing is checked.
-
-    The raw data of large initializers of the main graph stays in the file: windows into it, by position of the
-    initializer. `proto.from_proto` takes both. Raises FileError IX301 (nothing there), IX302 (not an ONNX model).
-    """
-    if isinstance(source, bytes):
-        return *_read_proto(memoryview(source), "the bytes"), None
-    if not isinstance(source, (str, os.PathLike)):
-        raise no_source(source)
-    path = Path(source)
-    return *_read_proto(_open(path)[0], str(path)), path.parent
-
-
-def no_source(found: object) -> FileError:
-    """The error for what is neither a path nor a model."""
-    return FileError(
-        "IX302",
-        "this is not an ONNX model",
-        found=f"{type(found).__module__}.{type(found).__qualname__}".removeprefix("builtins."),
-        expected="a path, the bytes of a file, a ModelProto or a ModelIR",
-        fix="give the path of the .onnx file; a model that is no file yet has to be exported first",
-    )
-
-
-def identity(source: object) -> tuple[int, int] | None:
-    """What tells one saved model from the next at the same path; None for what is no path, or has no file."""
-    try:
-        status = os.stat(source) if isinstance(source, (str, os.PathLike)) else None
-    except (OSError, ValueError):
-        return None
-    if status is None:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _open(path: Path) -> tuple[memoryview, tuple[int, int]]:
-    """(content, identity of the file)."""
-    try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_there(path, _folder_kind(path) if stat.S_ISDIR(status.st_mode) else "not a regular file")
-            small = status.st_size <= _MAPPED_ABOVE
-            data = memoryview(os.read(fd, status.st_size)) if small else map_file(fd)
-            return data, (status.st_ino, status.st_mtime_ns)
-        finally:
-            os.close(fd)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _not_there(path, getattr(error, "strerror", None) or str(error)) from None
-
-
-def _folder_kind(path: Path) -> str:
-    return "a TensorFlow SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
-
-
-def _not_there(path: Path, found: str) -> FileError:
-    models = sorted(p.name for p in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
-    near = f"; here are: {', '.join(models)}" if models else ""
-    return FileError(
-        "IX301",
-        f"there is no model file {str(path)!r}",
-        where=str(path),
-        found=found,
-        expected="the path of an .onnx file",
-        fix=f"correct the path{near}",
-    )
-
-
-def _parse(data: memoryview, where: str, base_dir: str | os.PathLike[str] | None, trust_links: bool) -> ModelIR:
-    proto, windows = _read_proto(data, where)
-    return from_proto(proto, base_dir, windows=windows, trust_links=trust_links)
-
-
-def _read_proto(data: memoryview, where: str) -> tuple[onnx.ModelProto, dict[int, memoryview]]:
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    proto = onnx.ModelProto()
-    windows: dict[int, memoryview] = {}
-    found = ""
-    try:
-        head, windows = split(data)
-        proto.ParseFromString(head)
-    except (MalformedError, DecodeError) as error:
-        found = f"{len(data)} bytes that do not parse: {error}"
-    if not found and not (proto.HasField("graph") and proto.ir_version):
-        found = f"{len(data)} bytes without a graph or an IR version" if len(data) else "an empty file"
-    if found:
-        kind = _kind(bytes(data[:64]))
-        fix = "give the .onnx file itself; other formats have to be exported first" if kind else "get the file again"
-        raise FileError(
-            "IX302",
-            "this is not an ONNX model",
-            where=where,
-            found=kind or found,
-            expected="a complete ONNX model (a serialised ModelProto)",
-            fix=fix if len(data) else "the writing was interrupted, or nothing was written: export the model again",
-        )
-    return proto, windows
-
-
-def _kind(head: bytes) -> str:
-    for magic, kind in _KINDS:
-        if head.startswith(magic):
-            return kind
-    if head[4:8] == b"TFL3":
-        return "a TensorFlow Lite model"
-    if head[8:9] == b"{" and len(head) > 8:
-        return "a safetensors file: weights without a graph"
-    text = head.removeprefix(b"\xef\xbb\xbf")
-    if text and all(32 <= b < 127 or b in b"\t\r\n" for b in text):
-        return f"text: {text[:40].decode()!r}"
-    return ""
+def from_written(
+    written: Written, base_dir: str | os.PathLike[str] | None = None, trust_links: bool = False
+) -> ModelIR:
+    """The graph of a model that `opening.read` has read; otherwise as `load`."""
+    folder = written.folder if base_dir is None else base_dir
+    return from_proto(written.proto, folder, windows=written.windows, trust_links=trust_links)
 
 
 # -- saving -----------------------------------------------------------------------------------------------------------
@@ -406,7 +283,7 @@ def _data_files(target: Path) -> set[str] | None:
     """The data files of our own making that the model at `target` refers to; None when that cannot be told."""
     pattern = re.compile(re.escape(_stem(target)) + r"\.[0-9a-f]{12}\.data")
     try:
-        proto, _ = _read_proto(_open(target)[0], "")
+        proto = parse(open_file(target)[0], "", None).proto
     except FileError as error:
         return set() if error.code == "IX302" or not os.path.lexists(target) else None
     graphs, found = [proto.graph], set()

@@ -48,7 +48,7 @@ def kind_of(data: memoryview, name: str = "") -> tuple[str, str]:
             return what, fix
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite model", _FRAMEWORK
-    if head[8:9] == b"{" and b'"data_offsets"' in head:
+    if head[8:9] == b"{":
         return "a safetensors file: weights without a graph", _CHECKPOINT
     if Path(name).name == "saved_model.pb" or b"saved_model_main_op" in head or b"\x0a\x05serve" in head[:200]:
         return "a TensorFlow SavedModel", _FRAMEWORK
@@ -67,12 +67,8 @@ def _text(head: bytes) -> tuple[str, str]:
             else ("JSON text", _EXPORT)
         )
     if b"ir_version" in head:
-        syntax = start.lstrip().startswith(b"<")
-        return (
-            "an ONNX model as text",
-            f"onnx.{'parser.parse_model(text)' if syntax else 'load(path, format=' + repr('textproto') + ')'} reads it; "
-            "save it as .onnx",
-        )
+        reader = "parser.parse_model(text)" if start.lstrip().startswith(b"<") else "load(path, format='textproto')"
+        return "an ONNX model as text", f"onnx.{reader} reads it; save it as .onnx"
     if start.lstrip().startswith(b"<"):
         return "an HTML or XML page (a download that failed?)", "download the file itself"
     return f"text: {start[:40].decode()!r}", _EXPORT

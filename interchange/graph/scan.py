@@ -158,4 +158,3 @@ def _malformed(where: str, stack: list[_Open], at: int, size: int, problem: str)
         expected="a complete ONNX model (a serialised ModelProto)",
         fix="the file is cut short or damaged: get it again",
     )
-

@@ -34,11 +34,12 @@ def import_model(path: str | os.PathLike[str] | bytes | ModelIR) -> GraphModule:
     vocabulary lacks, IX903 for an opset below 13.
     """
     from interchange.checker import check
-    from interchange.graph import files
+    from interchange.graph import files, opening
 
     if not isinstance(path, ModelIR):
-        check(path).raise_if_errors()
-        path = files.load(path)
+        written = opening.read(path)
+        check(written).raise_if_errors()
+        path = files.from_written(written)
     return GraphModule(path)
 
 

@@ -137,8 +137,11 @@ def _types_at(node: Node, proto: onnx.ModelProto) -> str:
     """``x: float64[2, 3], y: float64[2, 3]``: what goes in and out of a node, as far as it is known."""
     from interchange.checker.context import Context
     from interchange.checker.typetext import reader_text
+    from interchange.graph import opening
 
-    known = {n: t for types in Context(proto, {}, None, "", None).inferred.types.values() for n, t in types.items()}
+    known = {
+        n: t for types in Context(opening.in_memory(proto), None, "").inferred.types.values() for n, t in types.items()
+    }
     names = [v.name for v in (*node.inputs, *node.outputs) if v is not None]
     return ", ".join(f"{n}: {reader_text(known[n])}" for n in names if n in known)
 

@@ -15,9 +15,8 @@ import numpy as np
 from interchange.dims import Dim, Guard, evaluate, symbols
 from interchange.dtypes import Array
 from interchange.errors import FileError, InterchangeError, UsageError
-from interchange.graph import files
+from interchange.graph import files, opening
 from interchange.graph.core import ModelIR
-from interchange.graph.proto import from_proto
 from interchange.runtime.errors import LoadError
 from interchange.runtime.explain import load_error, places_of, run_error
 from interchange.runtime.inputs import Inputs
@@ -57,14 +56,14 @@ def load(
     Raises FileError (not a model, its data files), CheckError with the first finding's code, LoadError IX620 to IX624.
     """
     while True:
-        before = files.identity(source)
+        before = opening.identity(source)
         try:
             model = _load(source, check, threads, optimize, allow_unranked, trust_links, options or {})
         except InterchangeError:
-            if files.identity(source) == before:
+            if opening.identity(source) == before:
                 raise
         else:
-            if files.identity(source) == before:
+            if opening.identity(source) == before:
                 break
         # somebody saved another model meanwhile: what was checked may not be what was loaded
     if warm_up:
@@ -81,12 +80,12 @@ def _load(
     trust_links: bool,
     options: Mapping[str, str],
 ) -> Model:
+    written = opening.read(source)
     if check:
         from interchange.checker import check as find
 
-        find(source, trust_links=trust_links).raise_if_errors()
-    proto, windows, folder = files.read(source)
-    ir = from_proto(proto, folder, windows=windows, trust_links=trust_links)
+        find(written, trust_links=trust_links).raise_if_errors()  # here: the runtime reads it in this process too
+    ir = files.from_written(written, trust_links=trust_links)
     where = "the bytes" if isinstance(source, bytes) else str(source)
     unranked = [v.name for v in ir.graph.inputs if v.dtype is not None and v.shape is None]
     if unranked and not allow_unranked:
@@ -98,8 +97,8 @@ def _load(
             expected="a shape, its sizes may be open",
             fix="declare the shape in the file, or load with allow_unranked=True if you know that what you feed fits",
         )
-    by_path = any(t.external_data for t in _initializers(proto.graph))
-    session = _session(source, ir, proto, where, by_path, threads, optimize, options)
+    by_path = any(t.external_data for t in _initializers(written.proto.graph))
+    session = _session(source, ir, written.proto, where, by_path, threads, optimize, options)
     return Model(source, ir, session)
 
 
@@ -182,7 +181,7 @@ class Model:
         self.metadata: dict[str, str] = dict(ir.metadata)
         self.opsets: dict[str, int] = dict(ir.opsets)
         self.ir_version, self.doc, self.name = ir.ir_version, ir.doc, ir.graph.name
-        self._source, self._identity = source, files.identity(source)
+        self._source, self._identity = source, opening.identity(source)
         if session is not None:
             self.session = session
         self._inputs = Inputs(signature)
@@ -320,7 +319,7 @@ class Model:
         return files.save(files.load(self._source), path)
 
     def _require_unchanged(self) -> None:
-        if files.identity(self._source) != self._identity:
+        if opening.identity(self._source) != self._identity:
             raise FileError(
                 "IX301",
                 "the file of this model has changed since it was loaded",

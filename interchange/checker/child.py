@@ -1,0 +1,199 @@
+"""Checking a file in a child process: a file that kills, fills or stops its reader is a finding, and not our end."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, Any
+
+from interchange import errors
+from interchange.checker.report import Finding, Report, Where
+from interchange.checker.worker import receive, send
+from interchange.errors import InterchangeError
+from interchange.schemas.registry import registered
+
+_SENT = 1 << 24  # bytes of a model that are sent; more go through a file
+_GRACE = 1.0  # seconds: for the way there and back
+_SLOW_START = 30.0  # seconds until a new child is ready, at most
+
+_START = "import sys; sys.path[:] = {path!r}; from interchange.checker.worker import main; main()"
+
+
+class _Child:
+    """One process, kept for the next check. pid: of the process it belongs to (a fork gets a child of its own)."""
+
+    def __init__(self) -> None:
+        threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self.owner = os.getpid()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **threads},
+            start_new_session=True,  # Ctrl-C is for us: we close it
+        )
+        self.fresh = True
+
+    def ask(self, request: Mapping[str, Any], data: bytes, seconds: float) -> tuple[Any, bool]:
+        """(its answer, or None if it died; whether its time was up)."""
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(seconds + _GRACE + (_SLOW_START if self.fresh else 0), stop)
+        timer.daemon = True
+        timer.start()
+        self.fresh = False
+        try:
+            send(self._pipe(self.process.stdin), request, data)
+            return receive(self._pipe(self.process.stdout)), late.is_set()
+        except (OSError, ValueError):  # it died while we wrote, or in the middle of its answer
+            return None, late.is_set()
+        finally:
+            timer.cancel()
+
+    def _pipe(self, stream: IO[bytes] | None) -> IO[bytes]:
+        assert stream is not None
+        return stream
+
+    def close(self) -> None:
+        """End it."""
+        for stream in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):  # what was on its way to a dead child
+                self._pipe(stream).close()
+        if self.owner == os.getpid():
+            try:
+                self.process.wait(_GRACE)  # it ends when its input does; its own end tells what happened
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+_lock = threading.Lock()
+_kept: _Child | None = None
+
+
+def possible(isolate: bool | None) -> bool:
+    """Whether to check in a child: as asked for; by default, unless a rule stands where a child cannot find it."""
+    if isolate is not None:
+        return isolate
+    return bool(sys.executable) and "__main__" not in _modules()
+
+
+def _modules() -> list[str]:
+    """The modules of the user's own rules."""
+    from interchange.checker.rule import RULES
+
+    homes = {rule.look.__module__ for rule in RULES.values()}
+    return sorted(h for h in homes if not h.startswith("interchange."))
+
+
+def look(model: str | bytes, name: str, options: Mapping[str, Any]) -> Report:
+    """`engine.look` in a child process. model: an absolute path, or bytes. Raises what that raises."""
+    if isinstance(model, bytes) and len(model) > _SENT:
+        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+            file.write(model)
+            file.flush()
+            return look(file.name, name, options)
+    data = model if isinstance(model, bytes) else b""
+    limits = options["limits"]
+    request = {
+        **options,
+        "name": name,
+        "path": None if isinstance(model, bytes) else model,
+        "size": len(data) if isinstance(model, bytes) else None,
+        "limits": dataclasses.asdict(limits),
+        "modules": _modules(),
+        "operators": registered(),
+    }
+    with _lock:
+        answer, late, death = _ask(request, data, limits.seconds)
+    if answer is None:
+        return _dead(name, late, death, limits.seconds)
+    if "memory" in answer:
+        return Report(name, (_out_of_memory(name, limits.memory),))
+    if "mistake" in answer:
+        raise RuntimeError(f"in the process that checks models:\n{answer['mistake']}")
+    if "error" in answer:
+        kind = getattr(errors, answer.pop("error"), InterchangeError)
+        raise kind(answer.pop("code"), answer.pop("message"), **answer)
+    return _report(answer["report"])
+
+
+def _report(data: dict[str, Any]) -> Report:
+    findings = tuple(Finding(**{**f, "where": Where(**f["where"])}) for f in data["findings"])
+    return Report(**{**data, "findings": findings})
+
+
+def _ask(request: Mapping[str, Any], data: bytes, seconds: float) -> tuple[Any, bool, int]:
+    global _kept
+    child = _kept
+    if child is None or child.owner != os.getpid() or child.process.poll() is not None:
+        if child is not None:
+            child.close()
+        child = _kept = _Child()
+    answer, late = child.ask(request, data, seconds)
+    if answer is None or answer.pop("last"):
+        child.close()
+        _kept = None
+    return answer, late, child.process.returncode or 0
+
+
+@atexit.register
+def close() -> None:
+    """End the child that is kept for the next check; the next one starts another."""
+    global _kept
+    with _lock:
+        if _kept is not None:
+            _kept.close()
+            _kept = None
+
+
+def _dead(name: str, late: bool, code: int, seconds: int) -> Report:
+    if late:
+        finding = Finding(
+            "IX599",
+            "error",
+            "the check of this model does not come to an end",
+            Where(file=name),
+            found=f"no result after {seconds} seconds",
+            expected=f"a model that is looked through in {seconds} seconds (the limit `seconds`)",
+            why="it would stop whoever loads it",
+            fix="do not load it; if it is yours and large, raise the limit: check(model, limits={'seconds': 600})",
+        )
+    else:
+        ended = signal.Signals(-code).name if code < 0 and -code in set(signal.Signals) else f"exit status {code}"
+        finding = Finding(
+            "IX598",
+            "error",
+            "the model kills the process that checks it",
+            Where(file=name),
+            found=ended,
+            expected="a model that can be looked at",
+            why="it would kill whoever loads it",
+            fix="do not load it; if it is yours, export it again, and tell the makers of onnx",
+        )
+    return Report(name, (finding,))
+
+
+def _out_of_memory(name: str, memory: int) -> Finding:
+    return Finding(
+        "IX598",
+        "error",
+        "the model fills the memory of the process that checks it",
+        Where(file=name),
+        found=f"more than {memory >> 20} MiB",
+        expected=f"at most {memory >> 20} MiB (the limit `memory`)",
+        why="it would fill the memory of whoever loads it",
+        fix="do not load it; if it is yours, raise the limit: check(model, limits={'memory': bytes})",
+    )

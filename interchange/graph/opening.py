@@ -1,0 +1,151 @@
+"""A model file as it is written: opened once, measured, looked at as bytes, and only then parsed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from interchange.errors import FileError
+from interchange.graph.external import map_file
+from interchange.graph.kinds import kind_of
+from interchange.graph.limits import DEFAULT, Limits
+from interchange.graph.scan import scan, too_many
+from interchange.graph.wire import MalformedError, split
+
+if TYPE_CHECKING:
+    import onnx
+
+_MAPPED_ABOVE = 1 << 20  # bytes from which a model file is mapped instead of read
+
+
+class Written(NamedTuple):
+    """A model as it is written; nothing of it is checked.
+
+    proto: the message, without the raw data of large initializers of the main graph.  windows: that data, which stays
+    in the file, by position of the initializer.  folder: that of its data files, None for bytes.  head: the bytes
+    that `proto` was parsed from.
+    """
+
+    proto: onnx.ModelProto
+    windows: dict[int, memoryview]
+    folder: Path | None
+    head: bytes
+
+
+def read(source: str | os.PathLike[str] | bytes, limits: Limits = DEFAULT) -> Written:
+    """Read a model file, or the bytes of one.
+
+    Raises FileError IX301 (nothing there), IX302 (not an ONNX model; found: what it is, and from where on), IX303 (more
+    than `limits` allow).
+    """
+    if isinstance(source, bytes):
+        return parse(memoryview(source), "the bytes", None, limits)
+    if not isinstance(source, (str, os.PathLike)):
+        raise no_source(source)
+    path = Path(source)
+    return parse(open_file(path, limits)[0], str(path), path.parent, limits)
+
+
+def in_memory(proto: onnx.ModelProto) -> Written:
+    """A model that is a message already."""
+    return Written(proto, {}, None, b"")
+
+
+def no_source(found: object) -> FileError:
+    """The error for what is neither a path nor a model."""
+    return FileError(
+        "IX302",
+        "this is not an ONNX model",
+        found=f"{type(found).__module__}.{type(found).__qualname__}".removeprefix("builtins."),
+        expected="a path, the bytes of a file, a ModelProto or a ModelIR",
+        fix="give the path of the .onnx file; a model that is no file yet has to be exported first",
+    )
+
+
+def identity(source: object) -> tuple[int, int] | None:
+    """What tells one saved model from the next at the same path; None for what is no path, or has no file."""
+    try:
+        status = os.stat(source) if isinstance(source, (str, os.PathLike)) else None
+    except (OSError, ValueError):
+        return None
+    if status is None:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def open_file(path: Path, limits: Limits = DEFAULT) -> tuple[memoryview, tuple[int, int]]:
+    """(content, identity of the file). Raises FileError IX301, IX303."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_there(path, _folder_kind(path) if stat.S_ISDIR(status.st_mode) else "not a regular file")
+            if status.st_size > limits.file:
+                raise too_many(str(path), f"{status.st_size} bytes", f"at most {limits.file} (the limit `file`)")
+            small = status.st_size <= _MAPPED_ABOVE
+            data = memoryview(os.read(fd, status.st_size)) if small else map_file(fd)
+            return data, (status.st_ino, status.st_mtime_ns)
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _not_there(path, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _folder_kind(path: Path) -> str:
+    return "a TensorFlow SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
+
+
+def _not_there(path: Path, found: str) -> FileError:
+    models = sorted(p.name for p in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
+    near = f"; here are: {', '.join(models)}" if models else ""
+    return FileError(
+        "IX301",
+        f"there is no model file {str(path)!r}",
+        where=str(path),
+        found=found,
+        expected="the path of an .onnx file",
+        fix=f"correct the path{near}",
+    )
+
+
+def parse(data: memoryview, where: str, folder: Path | None, limits: Limits = DEFAULT) -> Written:
+    """The model in `data`. where: for messages. Raises FileError IX302, IX303."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    proto = onnx.ModelProto()
+    windows: dict[int, memoryview] = {}
+    try:
+        head, windows = split(data)
+        if len(head) // 2 > limits.parts:  # a message takes two bytes at least: count them where they could be too many
+            scan(head, limits, where)
+        proto.ParseFromString(head)
+    except (MalformedError, DecodeError) as error:
+        raise _no_model(data, where, str(error), limits) from None
+    except FileError as error:
+        if error.code == "IX302":
+            raise _no_model(data, where, "", limits) from None
+        raise
+    if not (proto.HasField("graph") and proto.ir_version):
+        raise _no_model(data, where, f"{len(data)} bytes without a graph or an IR version", limits)
+    return Written(proto, windows, folder, head)
+
+
+def _no_model(data: memoryview, where: str, problem: str, limits: Limits) -> FileError:
+    kind, fix = kind_of(data, where)
+    if not kind and len(data) and "without a graph" not in problem:
+        try:
+            scan(data, limits, where)
+        except FileError as error:  # says from which byte on
+            return error
+    return FileError(
+        "IX302",
+        "this is not an ONNX model",
+        where=where,
+        found=kind or (problem if len(data) else "an empty file"),
+        expected="a complete ONNX model (a serialised ModelProto)",
+        fix=fix or ("get the file again" if len(data) else "the writing was interrupted: export or copy it again"),
+    )
