@@ -90,7 +90,8 @@ def compare(name: str, found: Array, expected: Array, tolerance: Tolerance | Non
     wrong = ~(gap <= allowed)
     both_finite = np.isfinite(gap)
     max_abs = float(gap[both_finite].max(initial=0.0))
-    relative = gap[both_finite] / np.maximum(np.abs(b[both_finite]), np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):  # where 0 was expected: infinitely more
+        relative = gap[both_finite] / np.maximum(np.abs(b[both_finite]), np.finfo(np.float64).tiny)
     max_rel = float(relative[np.abs(b[both_finite]) > atol].max(initial=0.0))
     zeros = 0 if found.dtype.kind == "c" else int(((a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))).sum())
     return Difference(name, _elements(wrong, found, expected) if wrong.any() else None, max_abs, max_rel, zeros)
