@@ -27,6 +27,7 @@ COMMANDS = {
     "run": ("run_", "Run a model file on data."),
     "verify": ("verify", "Compare a model file with its source."),
     "diff": ("diff", "Tell in what two model files differ."),
+    "targets": ("targets", "Tell which runtime releases load a model file, or run an operator."),
     "import": ("import_", "Read a model file as an eager model."),
     "schema": ("schema", "Show what an operator takes and gives."),
     "doctor": ("doctor", "Look whether everything that is needed is here and works."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from interchange.dtypes import from_onnx, to_onnx
 from interchange.schemas.calls import UNKNOWN, Call
-from interchange.schemas.quirks import fuses
+from interchange.schemas.quirks import fuses, perm_of
 from interchange.schemas.typetext import to_dtype, to_text
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _walk(graph: Any, outer: Mapping[str, str], opsets: Mapping[str, int]) -> It
     for node in graph.node:
         inputs, outputs = (tuple(types.get(n, UNKNOWN) if n else None for n in s) for s in (node.input, node.output))
         call = Call("" if node.domain == "ai.onnx" else node.domain, node.op_type, opsets, inputs, outputs, node)
-        yield replace(call, transposed=True) if fuses(call, map(makers.get, node.input), constant) else call
+        perms = (perm_of(makers.get(n), None, constant) for n in node.input)
+        yield replace(call, transposed=True) if fuses(call, perms) else call
         for attribute in node.attribute:
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 yield from _walk(inner, types, opsets)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 from interchange.schemas.calls import Call, Verdict
@@ -75,25 +74,24 @@ def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
     return Verdict("quirk", found.found, found.expected)
 
 
-def fuses(call: Call, makers: Iterable[Any], constant: Container[str]) -> bool:
+def fuses(call: Call, perms: Iterable[Sequence[int] | None]) -> bool:
     """Whether the runtime's optimiser merges a Transpose into a MatMul of float64, as it does into one of float32.
 
-    makers: the NodeProtos of the same graph that make the inputs; None for other inputs, and for outputs of the graph.
-    constant: the names of constants.
+    perms: for each input the permutation of the Transpose that makes it, in the same graph, from what is no constant;
+    None for what is made otherwise, and for what is an output of the graph.
     """
     if call.op != "MatMul" or call.domain or call.inputs[:1] != ("tensor(double)",):
         return False
-    return any(
-        maker is not None
-        and maker.op_type == "Transpose"
-        and maker.input[0] not in constant
-        and _is_merged(_perm(maker, type_))
-        for maker, type_ in zip_longest(makers, call.types)
-    )
+    return any(perm is not None and _is_merged(list(perm)) for perm in perms)
 
 
-def _perm(node: Any, made: Any) -> list[int]:
-    """Its permutation; [] if it gives none, and the rank is not known."""
+def perm_of(node: Any, made: Any, constant: Container[str]) -> list[int] | None:
+    """The permutation of a NodeProto as `fuses` asks for it; [] for one that gives none where the rank is not known.
+
+    made: the TypeProto of what it makes, None if it is not known.  constant: the names of constants.
+    """
+    if node is None or node.op_type != "Transpose" or node.input[0] in constant:
+        return None
     rank = len(made.tensor_type.shape.dim) if made is not None else 0
     return next((list(a.ints) for a in node.attribute if a.name == "perm"), [*range(rank)][::-1])
 

@@ -1,4 +1,4 @@
-"""The question a user asks: which releases run this operator, for these dtypes, at this opset; and what to do if not."""
+"""What a user asks: which releases run this operator, for these dtypes, at this opset; and what to do if not."""
 
 from __future__ import annotations
 
@@ -170,10 +170,14 @@ def _attribute_type(name: str) -> int:
 
 # -- ways out ---------------------------------------------------------------------------------------------------------
 def ways(call: Call, asked: Sequence[Runtime]) -> Ways:
-    """What can be done about a call for the releases that are asked; nothing if all of them run it."""
+    """What can be done about a call for the releases that are asked; nothing if all of them run it.
+
+    A detour is for those which load the call's opset at all.
+    """
     if all(judge(call, r) for r in asked):
         return Ways()
-    casts = find(call, asked) or find(call, asked, lossy=True)
+    loading = [r for r in asked if judge(call, r).reason != "opset"]
+    casts = (find(call, loading) or find(call, loading, lossy=True)) if loading else None
     return Ways(casts, _lower_opset(call, asked), _newer_release(call, asked))
 
 

@@ -12,7 +12,7 @@ from interchange.checker.context import Context, NodeRef, Scope
 from interchange.schemas.calls import UNKNOWN, Call, Verdict
 from interchange.schemas.capability import judge
 from interchange.schemas.functions import text_of
-from interchange.schemas.quirks import fuses, is_quirky
+from interchange.schemas.quirks import fuses, is_quirky, perm_of
 from interchange.schemas.registry import is_users
 from interchange.schemas.runtimes import Runtime, runtime
 from interchange.schemas.targets import resolve
@@ -134,8 +134,8 @@ def _scope_calls(ctx: Context, scope: Scope, types: Mapping[str, Any]) -> Iterat
             sides = tuple(map(text, proto.input)), tuple(map(text, proto.output))
             call = Call(domain, op, scope.opsets, *sides, proto, tuple(map(types.get, proto.input)))
             if op == "MatMul" and call.inputs[:1] == ("tensor(double)",):
-                makers = (_maker(scope, name) for name in proto.input)
-                call = replace(call, transposed=fuses(call, makers, constants()))
+                perms = (perm_of(_maker(scope, n), types.get(n), constants()) for n in proto.input)
+                call = replace(call, transposed=fuses(call, perms))
             yield node, call
 
 

@@ -88,10 +88,10 @@ def _refusals(ctx: Context, *reasons: Reason) -> Problems:
 def _problem(ctx: Context, prediction: Prediction, refusal: Refusal, concerned: Mapping[str, Verdict]) -> Problem:
     node, call = refusal.node, refusal.call
     groups = grouped(concerned)
-    first = groups[0][0]
+    first, where = groups[0][0], span(list(concerned))
     more = f", and {plural(refusal.more, 'more node')} like it" if refusal.more else ""
     return Problem(
-        f"{call.title} of node {node.label}{more} does not run in onnxruntime {span(list(concerned))}: {sentence(first)}",
+        f"{call.title} of node {node.label}{more} does not run in onnxruntime {where}: {sentence(first)}",
         node.where(),
         found=first.found,
         expected="; ".join(_expected(groups)) or "nothing of the kind",
