@@ -161,6 +161,13 @@ def _about(found: Comparison, a: Side, b: Side) -> None:
         if entries[0] != entries[1]:
             details = [("entries", len(entries[0]), len(entries[1]))]
             found.note("structure", "changed", what.replace("_", " "), details=details)
+    if a.disordered != b.disordered:
+        texts = {
+            True: "a node stands before one that it reads from",
+            False: "each stands after those that it reads from",
+        }
+        details = [("nodes", texts[a.disordered], texts[b.disordered])]
+        found.note("structure", "changed", "order in the file", details=details)
     if a.unknown != b.unknown:
         details = [("fields", "some" if a.unknown else "none", "some" if b.unknown else "none")]
         found.note("structure", "changed", "fields that this release does not know", details=details)

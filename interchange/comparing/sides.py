@@ -28,6 +28,7 @@ class Side:
     outputs: as they are declared (a graph has one type for an output that is an input too).  unread: declarations that
     say nothing about a value which a node makes, and how often.
     unknown: what identifies the message if it has fields which this release of onnx does not know.
+    disordered: whether a node stands before one that it reads from, which runtimes refuse.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Side:
     outputs: list[Value]
     unread: Counter[bytes] = field(default_factory=Counter)
     unknown: bytes = b""
+    disordered: bool = False
 
     def facts(self) -> Facts:
         """For the reader."""
@@ -58,7 +60,8 @@ def open_side(source: Source, name: str, trust_links: bool) -> Side:
         proto, ir = source, from_proto(source)
     else:
         raise no_source(source)
-    return Side(name, ir, [_declared(v) for v in proto.graph.output], Counter(_unread(proto)), _unknown(proto))
+    outputs = [_declared(v) for v in proto.graph.output]
+    return Side(name, ir, outputs, Counter(_unread(proto)), _unknown(proto), _disordered(proto))
 
 
 def _declared(proto: onnx.ValueInfoProto) -> Value:
@@ -91,6 +94,22 @@ def _unread(model: onnx.ModelProto) -> Iterator[bytes]:
                 if info.name in known:
                     bare.ClearField("name")
                 yield bare.SerializeToString(deterministic=True)
+
+
+def _disordered(model: onnx.ModelProto) -> bool:
+    bodies: list[Any] = [model.graph, *model.functions]
+    for body in bodies:  # grows
+        position = {name: at for at, node in enumerate(body.node) for name in node.output if name}
+        for at, node in enumerate(body.node):
+            inner = [g for a in node.attribute for g in (a.g, *a.graphs) if g.ListFields()]
+            bodies += inner
+            reads = set(node.input)
+            for graph in inner:  # grows
+                inner += [g for n in graph.node for a in n.attribute for g in (a.g, *a.graphs) if g.ListFields()]
+                reads |= {name for n in graph.node for name in n.input}
+            if any(position.get(name, -1) >= at for name in reads):
+                return True
+    return False
 
 
 def _unknown(proto: onnx.ModelProto) -> bytes:
