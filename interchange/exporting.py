@@ -19,6 +19,7 @@ from interchange.graph.notes import read_note
 
 if TYPE_CHECKING:
     from interchange.graph.core import ModelIR
+    from interchange.graph.passes import Detour
     from interchange.parity.compare import Tolerance
     from interchange.parity.report import ParityReport
     from interchange.runtime import Model
@@ -40,6 +41,7 @@ def export(
     functions: bool | type | str | Sequence[type | str] = False,
     verify: bool = True,
     load: bool = True,
+    allow_lossy: bool = False,
     sizes: int = 3,
     tolerance: Mapping[str, Tolerance] | Tolerance | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -61,6 +63,8 @@ def export(
         above 1 GiB of weights, the model is loaded in the cheapest way, and made fast when you run it first.
     load: make sure that the runtime here loads it. False, with verify=False, is for another runtime that can (bfloat16
         on a GPU); what this one lacks is then told when you run the model.
+    allow_lossy: compute in float32 what the target, or the runtime here, cannot compute in float64; its results are
+        then proven as exact as float32 is. Casts that lose nothing (bfloat16 in float32) are made without asking.
     tolerance: (relative, absolute), for all outputs or by name. metadata, doc: written into the file.
     options: of the frontend; for PyTorch ``weights``, a file to fill the module from.
 
@@ -70,7 +74,9 @@ def export(
     """
     from interchange import schemas
     from interchange.checker import check
+    from interchange.dtypes import float64
     from interchange.graph import files
+    from interchange.parity.compare import TOLERANCES
     from interchange.runtime.model import Model, open_draft
 
     if path is not None:
@@ -91,10 +97,16 @@ def export(
         )
         ir = captured.model
         _log.info("cleaning")
-        clean(ir, captured, [functions] if isinstance(functions, (str, type)) else functions)
+        releases = aim.releases or _installed() if target is not None or load else ()
+        detours = clean(
+            ir, captured, [functions] if isinstance(functions, (str, type)) else functions, releases, allow_lossy
+        )
     ir.ir_version, ir.doc = aim.ir_version, doc or ir.doc
     _describe(ir, captured, target, output_names)
+    _report(ir, detours)
     ir.metadata.update(metadata or {})
+    if tolerance is None and any(d.lossy for d in detours):
+        tolerance = {v.name: TOLERANCES["float32"] for v in ir.graph.outputs if v.dtype == float64}
     with files.Draft(ir, path) as draft:
         _log.info("checking")
         check(draft.proto, target=target).raise_if_errors()
@@ -142,17 +154,36 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def clean(ir: ModelIR, captured: Captured, functions: bool | Sequence[type | str]) -> None:
-    """Fold constants, merge equal nodes, drop dead ones, outline modules; parameters keep their names."""
-    from interchange.graph.passes import cse, dce, fold, module_groups, outline
+def clean(
+    ir: ModelIR,
+    captured: Captured,
+    functions: bool | Sequence[type | str],
+    releases: Sequence[str] = (),
+    allow_lossy: bool = False,
+) -> list[Detour]:
+    """Fold constants, merge equal nodes, drop dead ones, put casts where a release has no kernel, outline modules;
+    parameters keep their names. Returns the casts."""
+    from interchange.graph.passes import cse, dce, detour, fold, module_groups, outline
     from interchange.ops import evaluate_node
 
     fold(ir, evaluate_node, keep=captured.keep)
     cse(ir)
     dce(ir)
+    done = detour(ir, releases, allow_lossy=allow_lossy)
     if functions:
         outline(ir, module_groups(ir, _wanted(functions, captured.modules)))
         dce(ir)
+    return done
+
+
+def _installed() -> tuple[str, ...]:
+    """The release of the runtime here, if it is one whose kernels are known."""
+    import onnxruntime
+
+    from interchange.schemas.runtimes import releases
+
+    name = ".".join(onnxruntime.__version__.split(".")[:2])
+    return (name,) if name in releases() else ()
 
 
 def _wanted(functions: bool | Sequence[type | str], modules: Mapping[str, Any]) -> dict[str, str]:
@@ -193,6 +224,20 @@ def _describe(ir: ModelIR, captured: Captured, target: str | None, output_names:
         ir.metadata["interchange.guards"] = json.dumps([g.to_dict() for g in captured.guards])
     if captured.state:
         ir.metadata["interchange.state"] = json.dumps([{"name": n, "output": o} for n, o in captured.state.items()])
+
+
+def _report(ir: ModelIR, detours: Sequence[Detour]) -> None:
+    """Tell of the casts that were put in: in the log, and in the model."""
+    from interchange.graph.passes.detour import summary
+
+    if not detours:
+        return
+    done = summary(detours)
+    ir.metadata["interchange.detours"] = json.dumps(done)
+    for d in done:
+        nodes = f"{d['nodes']} node{'' if d['nodes'] == 1 else 's'}"
+        rounded = ": values are rounded" if d["lossy"] else ""
+        _log.info("%s of %s computes in %s, %s%s", d["op"], d["from"], d["to"], nodes, rounded)
 
 
 def _parity(

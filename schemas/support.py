@@ -37,7 +37,7 @@ class Ways:
         found = []
         if self.casts is not None:
             over = ", ".join(f"{reader_name(a)} to {reader_name(b)}" for a, b in self.casts.pairs(call))
-            rounds = ", which rounds values" if self.casts.lossy else ""
+            rounds = ", which rounds values (an export does it with allow_lossy=True)" if self.casts.lossy else ""
             found.append(f"cast {over} and back{rounds}")
         if self.opset is not None:
             found.append(f"write it at {call.domain or 'opset'} {self.opset}")
