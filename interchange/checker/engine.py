@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,8 @@ def check(
     """Look for everything that is wrong with a model, and report it all at once.
 
     model: a path, the bytes of a file, a ModelProto, a graph, or what `opening.read` gave.  target: also check that
-    this runtime loads it (``onnxruntime>=1.18``).  select, ignore: a code or its beginning (``IX56``), or several, to report alone, or to
-    leave out.
+    this runtime loads it (``onnxruntime>=1.18``).  select, ignore: a code or its beginning (``IX56``), or several, to
+    report alone, or to leave out.
     trust_links: see `interchange.graph.external.Folder`.  deny: what to refuse beyond that, for files of strangers:
     ``control-flow``, ``custom-domains``, ``undeclared-ranks``.  scan_weights: read all weights, and report NaN and
     infinities in them.  limits: changes of `interchange.graph.limits.Limits` by name.
@@ -102,7 +103,8 @@ def look(
         return Report(name, (_unreadable(name, error),))
     findings: list[Finding] = []
     for rule in rules.values():
-        found = list(rule.run(ctx))  # every rule runs: later ones rely on what it marks as broken
+        # every rule runs: later ones rely on what it marks as broken
+        found = list(itertools.islice(rule.run(ctx), limits.findings))
         findings += found if _chosen(rule.code, select, ignore) else []
     findings += failures(name)
     return Report(name, with_excerpts(ctx, ordered(findings)), _facts(ctx))

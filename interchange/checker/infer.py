@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from interchange.checker import shapes
+from interchange.checker import budget, shapes
 from interchange.checker.context import Context, NodeRef, Scope, domain_of, sentence
+from interchange.checker.looks import look
 from interchange.checker.rule import Problem
 from interchange.checker.typetext import elem_text, onnx_text, reader_text
 from interchange.errors import SchemaError
@@ -44,21 +45,36 @@ class Inferred:
 
 def infer(ctx: Context) -> Inferred:
     """Walk the main graph, with its subgraphs and the functions it calls."""
-    walk = _Walk(ctx)
-    walk.scope(ctx.main, {}, {}, {}, 0)
-    for scope in ctx.functions.values():
-        walk.result.types.setdefault(scope, {})
-    return walk.result
+    result = _Walk(ctx, {}).model()
+    if result.problems.keys().isdisjoint(("rank", "elements")) and _has_open_sizes(ctx, result):
+        hints = _whole_model(ctx)
+        if hints:
+            result = _Walk(ctx, hints).model()
+    return result
+
+
+def _has_open_sizes(ctx: Context, result: Inferred) -> bool:
+    """Whether a value of the main graph has a size, or a rank, that the walk could not tell."""
+    tensors = (t.tensor_type for t in result.types[ctx.main].values() if t.WhichOneof("value") == "tensor_type")
+    return any(not t.HasField("shape") or any(d.WhichOneof("value") is None for d in t.shape.dim) for t in tensors)
 
 
 class _Walk:
-    def __init__(self, ctx: Context) -> None:
-        self.ctx, self.result = ctx, Inferred()
+    def __init__(self, ctx: Context, hints: Types) -> None:
+        """hints: what is known of the main graph's values otherwise."""
+        self.ctx, self.result, self._hints = ctx, Inferred(), hints
+        self._expansion = budget.expansion(ctx) if ctx.functions else {}
         self._calls: dict[tuple[Any, ...], list[Any]] = {}
         self._symbols = {
             d.dim_param for v in ctx.model.graph.input for d in v.type.tensor_type.shape.dim if d.dim_param
         }
-        self._hints = _whole_model(ctx)
+
+    def model(self) -> Inferred:
+        """The main graph, and all that it calls."""
+        self.scope(self.ctx.main, {}, {}, {}, 0)
+        for scope in self.ctx.functions.values():
+            self.result.types.setdefault(scope, {})
+        return self.result
 
     # -- one graph ----------------------------------------------------------------------------------------------------
     def scope(
@@ -142,10 +158,13 @@ class _Walk:
                 ),
             )
             return {}
-        problems = list(shapes.look(node, proto, types, data))  # first: they say more than onnx's rule does
+        problems = list(budget.look_before(node, proto, types, ctx.limits))
+        problems += look(node, proto, types, data)  # before onnx's rule: they say more than it does
+        outputs = None if any(p.severity is None for _, p in problems) else self._by_rule(node, proto, types, data)
+        if outputs is not None:
+            problems += budget.look_after(node, proto, types, outputs, ctx.limits)
         for kind, problem in problems:
             self.result.add(kind, problem)
-        outputs = None if problems else self._by_rule(node, proto, types, data)
         if outputs is None:
             return _from_texts(proto, out_texts)
         shapes.constant(proto, types, data)
@@ -195,7 +214,8 @@ class _Walk:
         self, node: NodeRef, proto: Any, function: Scope, types: Types, data: Mapping[str, Any], depth: int
     ) -> Types:
         """A local function, written out for these input types."""
-        if depth >= _MAX_CALLS:
+        nodes, calls = self._expansion.get(function, (0, 0))
+        if depth >= _MAX_CALLS or nodes > self.ctx.limits.expanded or calls > self.ctx.limits.depth:
             return {}
         given = {f: types[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in types}
         constants = {f: data[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in data}

@@ -129,6 +129,8 @@ def parse(data: memoryview, where: str, folder: Path | None, limits: Limits = DE
         if error.code == "IX302":
             raise _no_model(data, where, "", limits) from None
         raise
+    if len(proto.graph.node) > limits.nodes:
+        raise too_many(where, f"{len(proto.graph.node)} nodes", f"at most {limits.nodes} (the limit `nodes`)")
     if not (proto.HasField("graph") and proto.ir_version):
         raise _no_model(data, where, f"{len(data)} bytes without a graph or an IR version", limits)
     return Written(proto, windows, folder, head)
