@@ -178,6 +178,8 @@ class Comparison:
     def _weight(self, name: str, a: Tensor | SparseTensor, b: Tensor | SparseTensor, place: str) -> None:
         for p, q in zip(_tensors(a), _tensors(b), strict=False):
             self._about(p, q, f"weight {name!r}", place)
+        if isinstance(a, SparseTensor) and isinstance(b, SparseTensor):  # the values have the name of the weight
+            self.name("tensor of indices", a.indices.name, b.indices.name, place)
         types, elements = (constants.type_text(a), constants.type_text(b)), _size(a)
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             gap = constants.gap(a, b)
