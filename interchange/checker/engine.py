@@ -93,7 +93,7 @@ def look(
     try:
         written = model if isinstance(model, opening.Written) else opening.read(model, limits)
         folder = Folder(written.folder, trust_links) if written.folder is not None else None
-        bad = _bad_text(written.proto)
+        bad = bad_text(written.proto)
         if bad is not None:
             return Report(name, (_not_text(name, *bad),))
         ctx = Context(written, folder, name, target, limits, deny=deny, scan_weights=scan_weights, types=types)
@@ -184,7 +184,7 @@ def _unreadable(name: str, error: FileError) -> Finding:
     )
 
 
-def _bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:
+def bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:
     """(field, content) of a text that is not UTF-8: protobuf hands it out as bytes, which no rule expects."""
     messages: list[Any] = [model]
     while messages:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from interchange.checker.context import Context, NodeRef, domain_of
+from interchange.checker.engine import bad_text
 from interchange.checker.rules.hygiene import damage
 from interchange.checker.typetext import reader_text
 from interchange.dims import Dim, DimLike, Guard, evaluate, product, symbols
 from interchange.dtypes import from_onnx, nbytes
-from interchange.errors import UsageError
+from interchange.errors import FileError, UsageError
 from interchange.graph import opening
 from interchange.graph.notes import read_note
 from interchange.graph.sizes import SizeNames
@@ -28,10 +29,20 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
     """The facts about a model file, for `interchange show`.
 
     sizes: values for named sizes, which the number of multiply-adds is then given for; the rest stay names in it.
-    Raises FileError for what is no model.
+    Raises FileError for what is no model, IX302 for text that is not UTF-8 among them.
     """
     written = opening.read(path)
     proto, folder = written.proto, written.folder
+    bad = bad_text(proto)
+    if bad is not None:
+        raise FileError(
+            "IX302",
+            "the model holds text that is not UTF-8",
+            where=os.fspath(path),
+            found=f"{bad[0]} = {bad[1][:60]!r}",
+            expected="UTF-8 in every name, doc string and metadata entry",
+            fix="the file is damaged or hostile: get it again from its source",
+        )
     ctx = Context(written, None, os.fspath(path))
     graph, notes = proto.graph, {e.key: e.value for e in proto.metadata_props}
     weights = [t for scope in ctx.scopes if not scope.is_function for t in scope.proto.initializer]
