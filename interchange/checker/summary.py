@@ -201,7 +201,7 @@ def _recurrent(node: NodeRef, shapes: _Shapes) -> DimLike | None:
 
 
 def _einsum(node: NodeRef, shapes: _Shapes) -> DimLike | None:
-    equation = next((a.s.decode() for a in node.proto.attribute if a.name == "equation"), "")
+    equation = next((a.s.decode(errors="replace") for a in node.proto.attribute if a.name == "equation"), "")
     terms = equation.replace(" ", "").partition("->")[0].split(",")
     letters: dict[str, DimLike] = {}
     for term, shape in zip(terms, shapes[:-1], strict=False):
