@@ -1,22 +1,20 @@
-"""What onnx's shape rules do not look at (Conv's channels, a constant Reshape or Gather), and declarations compared."""
+"""Constants that decide shapes, and declarations compared with what was inferred."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from interchange.checker.context import NodeRef, domain_of
-from interchange.checker.rule import Problem
-from interchange.checker.typetext import dim_text, reader_text
+from interchange.checker.context import domain_of
+from interchange.checker.typetext import dim_text
 from interchange.dtypes import Array
 
 _SMALL = 1024  # elements of a constant that may decide a shape or an index
 
 Types = Mapping[str, Any]
-Looked = Iterator[tuple[str, Problem]]
 
 
 # -- constants --------------------------------------------------------------------------------------------------------
@@ -89,132 +87,12 @@ def _computed(proto: Any, types: Types, data: Mapping[str, Any]) -> Array | None
     return values[0].reshape(1) if len(values) == 2 and values[0].ndim == 0 and values[1].tolist() == [0] else None
 
 
-# -- what onnx does not look at ---------------------------------------------------------------------------------------
-def look(node: NodeRef, proto: Any, types: Types, data: Mapping[str, Any]) -> Looked:
-    """Problems of one node by kind, beyond onnx's shape rule."""
-    found = _LOOKS.get(proto.op_type) if not domain_of(proto) else None
-    if found is not None:
-        yield from found(node, proto, types, data)
-
-
 def dims_of(proto: Any) -> list[int | None] | None:
     """The sizes of a tensor type, None for one that is not a number; None if the rank is not known."""
     tensor = proto.tensor_type
     if proto.WhichOneof("value") != "tensor_type" or not tensor.HasField("shape"):
         return None
     return [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-
-
-def _attribute(proto: Any, name: str, default: int) -> int:
-    return next((int(a.i) for a in proto.attribute if a.name == name), default)
-
-
-def _conv(node: NodeRef, proto: Any, types: Types, data: Mapping[str, Any]) -> Looked:
-    x, w = dims_of(types[proto.input[0]]), dims_of(types[proto.input[1]])
-    group, transposed = _attribute(proto, "group", 1), proto.op_type == "ConvTranspose"
-    if x is None or w is None or len(x) < 3 or len(w) < 3:
-        return
-    both = "; ".join(f"{n}: {reader_text(types[n])}" for n in proto.input[:2])
-    channels, first, second = x[1], w[0], w[1]
-    takes = first if transposed else None if second is None else second * group
-    if channels is not None and takes is not None and channels != takes:
-        means = f"{second} x group {group}" if not transposed else f"{first}"
-        yield (
-            "conv",
-            Problem(
-                f"node {node.label}: the input has {channels} channels, the weight takes {takes} ({means})",
-                node.where(proto.input[0]),
-                found=f"{both}; group={group}",
-                expected=f"{takes} channels at axis 1 of {proto.input[0]}",
-                why="the runtime loads the model and fails in every run",
-                fix="make the weight's channels times group the input's, or the reverse (NHWC data needs a Transpose)",
-            ),
-        )
-    outputs = first if not transposed else None if second is None else second * group
-    divided = channels if transposed else first
-    if divided is not None and group > 0 and divided % group:
-        yield (
-            "conv",
-            Problem(
-                f"node {node.label}: {divided} channels do not divide into {group} groups",
-                node.where(proto.input[1]),
-                found=f"{both}; group={group}",
-                expected=f"a multiple of {group}",
-                why="the runtime loads the model and fails in every run",
-                fix="correct group or the weight",
-            ),
-        )
-    bias = proto.input[2] if len(proto.input) > 2 else ""
-    length = dims_of(types[bias]) if bias else None
-    if length and len(length) == 1 and None not in (length[0], outputs) and length[0] != outputs:
-        yield (
-            "conv",
-            Problem(
-                f"node {node.label}: the bias has {length[0]} values, the weight makes {outputs} channels",
-                node.where(bias),
-                found=f"{both}; {bias}: {reader_text(types[bias])}",
-                expected=f"{bias}[{outputs}]",
-                why="the runtime loads the model and fails in every run",
-                fix="correct the bias",
-            ),
-        )
-
-
-def _reshape(node: NodeRef, proto: Any, types: Types, data: Mapping[str, Any]) -> Looked:
-    dims = dims_of(types[proto.input[0]])
-    wanted = array_of(data[proto.input[1]]) if proto.input[1] in data else None
-    if dims is None or wanted is None or wanted.ndim != 1:
-        return
-    target: list[int | None] = [int(d) for d in wanted]
-    if not _attribute(proto, "allowzero", 0):
-        target = [(dims[i] if i < len(dims) else None) if d == 0 else d for i, d in enumerate(target)]
-    if None in target or None in dims:
-        return
-    have = math.prod(d for d in dims if d is not None)
-    rest = math.prod(d for d in target if d is not None and d != -1)
-    fits = have == rest if -1 not in target else (rest and have % rest == 0)
-    if not fits:
-        yield (
-            "reshape",
-            Problem(
-                f"node {node.label}: {have} elements cannot take the shape {[int(d) for d in wanted]}",
-                node.where(proto.input[0]),
-                found=f"{proto.input[0]}: {reader_text(types[proto.input[0]])}",
-                expected=f"a shape of {have} elements",
-                why="the runtime loads the model and fails in every run",
-                fix=f"correct the constant {proto.input[1]!r}, or use -1 for the open size",
-            ),
-        )
-
-
-def _gather(node: NodeRef, proto: Any, types: Types, data: Mapping[str, Any]) -> Looked:
-    dims = dims_of(types[proto.input[0]])
-    indices = array_of(data[proto.input[1]]) if proto.input[1] in data else None
-    axis = _attribute(proto, "axis", 0)
-    if dims is None or indices is None or not indices.size or not -len(dims) <= axis < len(dims):
-        return
-    size = dims[axis]
-    bad = [] if size is None else sorted({int(i) for i in indices.reshape(-1) if not -size <= i < size})
-    if bad:
-        yield (
-            "gather",
-            Problem(
-                f"node {node.label}: index {bad[0]} is outside of axis {axis}, which has {size}",
-                node.where(proto.input[1]),
-                found=f"indices {', '.join(map(str, bad[:5]))}; {proto.input[0]}: {reader_text(types[proto.input[0]])}",
-                expected=f"indices from {-(size or 0)} to {(size or 0) - 1}",
-                why="the runtime loads the model and fails in every run",
-                fix=f"correct the constant {proto.input[1]!r}",
-            ),
-        )
-
-
-_LOOKS: dict[str, Callable[[NodeRef, Any, Types, Mapping[str, Any]], Looked]] = {
-    "Conv": _conv,
-    "ConvTranspose": _conv,
-    "Gather": _gather,
-    "Reshape": _reshape,
-}
 
 
 # -- declarations -----------------------------------------------------------------------------------------------------

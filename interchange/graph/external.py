@@ -43,15 +43,18 @@ class Folder:
         where: the place for messages. Raises FileError IX304 (a location that is not allowed), IX305 (no such file),
         IX306 (a range that does not fit).
         """
-        location = entries.get("location", "")
-        if location not in self._files:
-            self._files[location] = self._open(location, where)
-        data = self._files[location]
+        data = self.file(entries.get("location", ""), where)
         offset = _number(entries, "offset", 0, where)
         length = _number(entries, "length", need, where)
         if length != need or offset + length > len(data):
             _bad_range(where, f"offset {offset}, length {length} in a file of {len(data)} bytes", f"{need} bytes in it")
         return data[offset : offset + length]
+
+    def file(self, location: str, where: str) -> memoryview:
+        """The whole data file of that name, not yet read. Raises FileError IX304 or IX305."""
+        if location not in self._files:
+            self._files[location] = self._open(location, where)
+        return self._files[location]
 
     def _open(self, location: str, where: str) -> memoryview:
         if self.path is None:

@@ -5,25 +5,15 @@
 docs/bad_models.md: what this and other tools say to each.
 """
 
-from .kind import KINDS, Kind  # isort: skip
-from . import (  # noqa: F401  (each adds its kinds, in this order)
-    attributes,
-    bombs,
-    control_flow,
-    deploy,
-    dtypes,
-    external,
-    files,
-    functions,
-    metadata,
-    recursion,
-    schema,
-    scopes,
-    shapes,
-    structure,
-    tensors,
-    texts,
-    wires,
-)  # isort: skip
+from importlib import import_module
+
+from .kind import KINDS, Kind
+
+FAMILIES = (
+    *("files", "wires", "structure", "scopes", "functions", "schema", "attributes", "dtypes", "shapes", "tensors"),
+    *("external", "texts", "recursion", "bombs", "control_flow", "deploy", "metadata"),
+)
+for _family in FAMILIES:
+    import_module(f".{_family}", __name__)  # adds its kinds to KINDS
 
 __all__ = ["KINDS", "Kind"]

@@ -13,14 +13,15 @@ from .kind import family
 kind = family("attributes")
 BAD = "'bad_node'"
 IMAGE = "float[1, 4, 8, 8] x"
+IMAGE_OUT = "float[a, b, c, d] y"
 
 
 def conv(attributes: str) -> Any:
-    return text(f"[bad_node] y = Conv <{attributes}> (x, w)", f"{IMAGE}, float[4, 4, 3, 3] w", "float[] y")
+    return text(f"[bad_node] y = Conv <{attributes}> (x, w)", f"{IMAGE}, float[4, 4, 3, 3] w", IMAGE_OUT)
 
 
 def pool(attributes: str) -> Any:
-    return text(f"[bad_node] y = MaxPool <{attributes}> (x)", IMAGE, "float[] y")
+    return text(f"[bad_node] y = MaxPool <{attributes}> (x)", IMAGE, IMAGE_OUT)
 
 
 # -- which ------------------------------------------------------------------------------------------------------------
@@ -29,7 +30,7 @@ kind("an attribute with a typing mistake", "IX544", "kernel_shape", "runtimes re
     pool("kernelshape = [2, 2]")
 )
 kind("an attribute that became an input", "IX544", "input axes", "the axes of ReduceSum are an input since opset 13")(
-    text("y = ReduceSum <axes = [0]> (x)", outputs="float[] y")
+    text("y = ReduceSum <axes = [0]> (x)", outputs="float[m, n] y")
 )
 kind("missing required attribute", "IX545", "'to'", "Cast has no default type")(text("y = Cast(x)"))
 
@@ -74,7 +75,7 @@ def _() -> Any:
     return model([bad])
 
 
-@kind("an attribute of a type that does not exist", "IX546", "axis", "a type that the format does not have")
+@kind("an attribute of a type that does not exist", "IX552", "axis", "a type that the format does not have")
 def _() -> Any:
     bad = node("Softmax", ["x"], ["y"])
     bad.attribute.add(name="axis", i=1).ParseFromString(b"\n\x04axis\xa0\x01\x63\x18\x01")
@@ -83,34 +84,34 @@ def _() -> Any:
 
 # -- values -----------------------------------------------------------------------------------------------------------
 kind("attribute value out of set", "IX547", "'reflekt'", "Pad has no such mode")(
-    text('y = Pad <mode = "reflekt"> (x, p)', outputs="float[] y", constants="int64[4] p = {0, 0, 1, 1}")
+    text('y = Pad <mode = "reflekt"> (x, p)', outputs="float[m, n] y", constants="int64[4] p = {0, 0, 1, 1}")
 )
 kind("a value in another case", "IX547", "'same_upper'", "values of attributes are case sensitive")(
     pool('kernel_shape = [2, 2], auto_pad = "same_upper"')
 )
 kind("a flag that is neither 0 nor 1", "IX547", "keepdims=7", "readers differ in what 7 means")(
-    text("y = ReduceSum <keepdims = 7> (x)", outputs="float[] y")
+    text("y = ReduceSum <keepdims = 7> (x)", outputs="float[m, n] y")
 )
 kind("a cast to no type", "IX547", "to=99", "there is no element type 99")(text("y = Cast <to = 99> (x)"))
 kind("a cast to UNDEFINED", "IX547", "to=0", "0 stands for no type")(text("y = Cast <to = 0> (x)"))
-kind("an axis of 2^32", "IX562", BAD, "a reader that keeps 32 bits sees axis 0")(
+kind("an axis of 2^32", "IX553", BAD, "a reader that keeps 32 bits sees axis 0")(
     text("[bad_node] y = Softmax <axis = 4294967296> (x)")
 )
 kind("an axis beyond the rank", "IX562", BAD, "x has two axes")(text("[bad_node] y = Softmax <axis = 5> (x)"))
 kind("an axis beyond the rank of Gather", "IX562", BAD, "x has two axes")(
-    text("[bad_node] y = Gather <axis = 2> (x, i)", outputs="float[] y", constants="int64[1] i = {0}")
+    text("[bad_node] y = Gather <axis = 2> (x, i)", outputs="float[m, n] y", constants="int64[1] i = {0}")
 )
-kind("an axis beyond the rank of LayerNormalization", "IX562", BAD, "x has two axes")(
+kind("an axis beyond the rank of LayerNormalization", "IX576", BAD, "x has two axes")(
     text("[bad_node] y = LayerNormalization <axis = 2> (x, s)", constants="float[3] s = {1, 1, 1}")
 )
-kind("an axis beyond the rank of CumSum", "IX562", BAD, "x has two axes")(
+kind("an axis beyond the rank of CumSum", "IX576", BAD, "x has two axes")(
     text("[bad_node] y = CumSum(x, a)", constants="int64 a = {4}")
 )
-kind("an axis given twice", "IX562", BAD, "axis 1 is reduced twice")(
-    text("[bad_node] y = ReduceSum(x, a)", outputs="float[] y", constants="int64[2] a = {1, -1}")
+kind("an axis given twice", "IX578", BAD, "axis 1 is reduced twice")(
+    text("[bad_node] y = ReduceSum(x, a)", outputs="float[m, n] y", constants="int64[2] a = {1, -1}")
 )
-kind("group 0", "IX563", "group", "channels cannot be divided by 0")(conv("group = 0"))
-kind("a negative group", "IX563", "group", "channels cannot be divided into -1 groups")(conv("group = -1"))
+kind("group 0", "IX553", "group", "channels cannot be divided by 0")(conv("group = 0"))
+kind("a negative group", "IX553", "group", "channels cannot be divided into -1 groups")(conv("group = -1"))
 kind("strides of 0", "IX562", "strides", "a window that does not move never ends")(conv("strides = [0, 1]"))
 kind("negative strides", "IX562", "strides", "windows move forward")(pool("kernel_shape = [2, 2], strides = [-1, 1]"))
 kind("dilations of 0", "IX562", "dilations", "all elements of the window would be one")(conv("dilations = [0, 1]"))
@@ -123,42 +124,40 @@ kind("pads beside auto_pad", "IX554", "auto_pad", "auto_pad computes the pads: r
 kind("negative pads", "IX562", "pads", "the operator's text has pads of 0 or more, and runtimes differ")(
     pool("kernel_shape = [2, 2], pads = [-1, 0, 0, 0]")
 )
-kind("a window wholly inside of the padding", "IX553", "pads", "the largest of no elements is open")(
+kind("a window wholly inside of the padding", "IX576", "pads", "the largest of no elements is open")(
     pool("kernel_shape = [2, 2], pads = [2, 2, 2, 2]")
 )
 kind("a kernel_shape other than the weight's", "IX563", "kernel_shape", "the weight is 3 x 3")(
     conv("kernel_shape = [5, 5]")
 )
 kind("blocksize 0", "IX562", "Blocksize", "channels cannot be divided by 0")(
-    text("[bad_node] y = DepthToSpace <blocksize = 0> (x)", IMAGE, "float[] y")
+    text("[bad_node] y = DepthToSpace <blocksize = 0> (x)", IMAGE, IMAGE_OUT)
 )
 kind("num_outputs 0", "IX562", "num_outputs", "a split into nothing")(
-    text("[bad_node] y = Split <num_outputs = 0> (x)", outputs="float[] y")
+    text("[bad_node] y = Split <num_outputs = 0> (x)", outputs="float[m, n] y")
 )
-kind("num_outputs other than the outputs", "IX562", BAD, "a split into three with two names")(
-    text("[bad_node] y, z = Split <num_outputs = 3> (x)", "float[6] x", "float[] y, float[] z")
+kind("num_outputs other than the outputs", "IX576", "num_outputs", "a split into three with two names")(
+    text("[bad_node] y, z = Split <num_outputs = 3> (x)", "float[6] x", "float[m] y, float[n] z")
 )
 kind("num_groups that does not divide the channels", "IX576", "num_groups", "4 channels do not divide into 3 groups")(
-    text(
-        "[bad_node] y = GroupNormalization <num_groups = 3> (x, s, s)", IMAGE, "float[] y", "float[4] s = {1, 1, 1, 1}"
-    )
+    text("[bad_node] y = GroupNormalization <num_groups = 3> (x, s, s)", IMAGE, IMAGE_OUT, "float[4] s = {1, 1, 1, 1}")
 )
 kind("hidden_size other than the weights'", "IX576", "hidden_size", "the weights are made for 2")(
     text(
         "[bad_node] y = LSTM <hidden_size = 3> (x, w, r)",
         "float[5, 1, 4] x, float[1, 8, 4] w, float[1, 8, 2] r",
-        "float[] y",
+        IMAGE_OUT,
     )
 )
-kind("activations of another number", "IX553", "activations", "an LSTM has three for each direction")(
+kind("activations of another number", "IX576", "activations", "an LSTM has three for each direction")(
     text(
         '[bad_node] y = LSTM <hidden_size = 2, activations = ["Tanh"]> (x, w, r)',
         "float[5, 1, 4] x, float[1, 8, 4] w, float[1, 8, 2] r",
-        "float[] y",
+        IMAGE_OUT,
     )
 )
 kind("size 0 of LRN", "IX553", "size", "a mean over no channels")(
-    text("[bad_node] y = LRN <size = 0> (x)", IMAGE, "float[] y")
+    text("[bad_node] y = LRN <size = 0> (x)", IMAGE, IMAGE_OUT)
 )
 kind("a negative epsilon", "IX553", "epsilon", "the root of a negative number is no number")(
     text("[bad_node] y = LayerNormalization <epsilon = -1.0> (x, s)", constants="float[3] s = {1, 1, 1}")
@@ -167,7 +166,7 @@ kind("an attribute that is not a number", "IX555", "NaN", "every result is NaN")
     lambda: model([node("LeakyRelu", ["x"], ["y"], alpha=float("nan"))])
 )
 kind("a random tensor of negative size", "IX562", "shape", "a tensor has no negative size")(
-    text("[bad_node] y = RandomNormal <shape = [2, -3]> ()", outputs="float[] y")
+    text("[bad_node] y = RandomNormal <shape = [2, -3]> ()", outputs="float[m, n] y")
 )
 kind("a Constant with two values", "IX551", BAD, "readers differ in the one they take")(
     text("[bad_node] c = Constant <value_int = 1, value_float = 1.0> () y = Relu(x)")
@@ -175,38 +174,38 @@ kind("a Constant with two values", "IX551", BAD, "readers differ in the one they
 kind("a Constant without a value", "IX551", BAD, "nothing says what it is")(
     text("[bad_node] c = Constant() y = Relu(x)")
 )
-kind("ConstantOfShape of two values", "IX556", "value", "the value is one element")(
+kind("ConstantOfShape of two values", "IX553", "ConstantOfShape", "the value is one element")(
     text(
         "[bad_node] y = ConstantOfShape <value = float[2] {1, 2}> (s)",
-        outputs="float[] y",
+        outputs="float[m, n] y",
         constants="int64[1] s = {4}",
     )
 )
 kind("a permutation that repeats an axis", "IX562", BAD, "axis 0 twice, axis 1 never")(
-    text("[bad_node] y = Transpose <perm = [0, 0]> (x)", outputs="float[] y")
+    text("[bad_node] y = Transpose <perm = [0, 0]> (x)", outputs="float[m, n] y")
 )
 kind("a permutation of another rank", "IX562", BAD, "x has two axes")(
-    text("[bad_node] y = Transpose <perm = [0, 1, 2]> (x)", outputs="float[] y")
+    text("[bad_node] y = Transpose <perm = [0, 1, 2]> (x)", outputs="float[m, n] y")
 )
 kind("an Einsum equation of another rank", "IX562", BAD, "x has two axes, the equation three")(
-    text('[bad_node] y = Einsum <equation = "ijk->i"> (x)', outputs="float[] y")
+    text('[bad_node] y = Einsum <equation = "ijk->i"> (x)', outputs="float[m, n] y")
 )
 kind("an Einsum equation that cannot be read", "IX562", "label", "the result has a letter that no operand has")(
-    text('[bad_node] y = Einsum <equation = "ij->iz"> (x)', outputs="float[] y")
+    text('[bad_node] y = Einsum <equation = "ij->iz"> (x)', outputs="float[m, n] y")
 )
 kind("an Einsum equation for another number of operands", "IX562", BAD, "two operands in the equation, one is given")(
-    text('[bad_node] y = Einsum <equation = "ij,jk->ik"> (x)', outputs="float[] y")
+    text('[bad_node] y = Einsum <equation = "ij,jk->ik"> (x)', outputs="float[m, n] y")
 )
 kind("an interpolation with sizes and scales", "IX562", "sizes", "the one contradicts the other")(
     text(
         '[bad_node] y = Resize(x, "", s, z)',
         IMAGE,
-        "float[] y",
+        IMAGE_OUT,
         "float[4] s = {1, 1, 2, 2}, int64[4] z = {1, 4, 9, 9}",
     )
 )
 kind("an interpolation without sizes and scales", "IX562", "sizes", "nothing says how large the result is")(
-    text('[bad_node] y = Resize(x, "", "", "")', IMAGE, "float[] y")
+    text('[bad_node] y = Resize(x, "", "", "")', IMAGE, IMAGE_OUT)
 )
 
 

@@ -14,7 +14,7 @@ BAD = "'bad_node'"
 BIG = 2**40
 
 
-def bomb(body: str, constants: str, inputs: str = "float[2, 3] x", outputs: str = "float[] y", **kw: Any) -> Any:
+def bomb(body: str, constants: str, inputs: str = "float[2, 3] x", outputs: str = "float[m] y", **kw: Any) -> Any:
     return text(f"[bad_node] {body}", inputs, outputs, constants, **kw)
 
 
@@ -31,16 +31,18 @@ kind("Tile 2^40 times", "IX572", BAD, "one element becomes four terabytes")(
     bomb("y = Tile(x, r)", f"int64[1] r = {{{BIG}}}", "float[1] x")
 )
 kind("Range to 2^40", "IX572", BAD, "three numbers stand for eight terabytes")(
-    bomb("y = Range(a, b, d)", f"int64 a = {{0}}, int64 b = {{{BIG}}}, int64 d = {{1}}", outputs="int64[] y")
+    bomb("y = Range(a, b, d)", f"int64 a = {{0}}, int64 b = {{{BIG}}}, int64 d = {{1}}", outputs="int64[m] y")
 )
 kind("Pad by 2^40", "IX572", BAD, "one element gets four terabytes of zeros")(
     bomb("y = Pad(x, p)", f"int64[2] p = {{0, {BIG}}}", "float[1] x")
 )
 kind("Resize by 2^20 in both directions", "IX572", BAD, "one pixel becomes four terabytes")(
-    bomb('y = Resize(x, "", s)', f"float[4] s = {{1, 1, {2**20}, {2**20}}}", "float[1, 1, 1, 1] x")
+    bomb(
+        'y = Resize(x, "", s)', f"float[4] s = {{1, 1, {2**20}, {2**20}}}", "float[1, 1, 1, 1] x", "float[a, b, c, d] y"
+    )
 )
 kind("OneHot of depth 2^40", "IX572", BAD, "one index becomes four terabytes")(
-    bomb("y = OneHot(i, d, v)", f"int64 d = {{{BIG}}}, float[2] v = {{0, 1}}", "int64[1] i")
+    bomb("y = OneHot(i, d, v)", f"int64 d = {{{BIG}}}, float[2] v = {{0, 1}}", "int64[1] i", "float[m, n] y")
 )
 kind("RandomNormal of 2^40 elements", "IX572", BAD, "an attribute stands for four terabytes")(
     bomb(f"y = RandomNormal <shape = [{BIG}]> ()", "")
@@ -49,21 +51,21 @@ kind("EyeLike of 2^20 by 2^20", "IX572", BAD, "the shape of an expanded value st
     text(
         "h = Expand(x, s) [bad_node] y = EyeLike <dtype = 1> (h)",
         "bool[1, 1] x",
-        "float[] y",
+        "float[m, n] y",
         f"int64[2] s = {{{2**20}, {2**20}}}",
     )
 )
 kind("MatMul of two long vectors", "IX572", BAD, "a column of 2^20 times a row of 2^20 is four terabytes")(
     text(
         "c = ConstantOfShape(a) r = ConstantOfShape(b) [bad_node] y = MatMul(c, r)",
-        outputs="float[] y",
+        outputs="float[m, n] y",
         constants=f"int64[2] a = {{{2**20}, 1}}, int64[2] b = {{1, {2**20}}}",
     )
 )
 kind("Add of two long vectors", "IX572", BAD, "broadcasting makes four terabytes of two vectors")(
     text(
         "c = ConstantOfShape(a) r = ConstantOfShape(b) [bad_node] y = Add(c, r)",
-        outputs="float[] y",
+        outputs="float[m, n] y",
         constants=f"int64[2] a = {{{2**20}, 1}}, int64[2] b = {{1, {2**20}}}",
     )
 )
@@ -71,7 +73,7 @@ kind("concatenation that doubles fifty times", "IX572", "Concat", "fifty nodes, 
     text(
         " ".join(f"[n{i}] h{i + 1} = Concat <axis = 0> (h{i}, h{i})" for i in range(50)),
         "float[8] h0",
-        "float[] h50",
+        "float[m] h50",
     )
 )
 kind("a kernel_shape of 2^62", "IX573", BAD, "one output element is a mean over 2^62: it cannot be interrupted")(
@@ -79,6 +81,7 @@ kind("a kernel_shape of 2^62", "IX573", BAD, "one output element is a mean over 
         "y = AveragePool <kernel_shape = [4611686018427387904], pads = [4611686018427387903, 4611686018427387903]> (x)",
         "",
         "float[1, 1, 8] x",
+        "float[a, b, c] y",
     )
 )
 kind("dilations of 2^40", "IX573", BAD, "the window spans more than there is")(
@@ -86,6 +89,7 @@ kind("dilations of 2^40", "IX573", BAD, "the window spans more than there is")(
         "y = MaxPool <kernel_shape = [2], dilations = [1099511627776], pads = [549755813888, 549755813888]> (x)",
         "",
         "float[1, 1, 8] x",
+        "float[a, b, c] y",
     )
 )
 kind("Loop of 2^62 rounds", "IX574", BAD, "a run that never ends")(
@@ -93,6 +97,7 @@ kind("Loop of 2^62 rounds", "IX574", BAD, "a run that never ends")(
         'y = Loop (n, "", x) <body = b (int64 i, bool go, float[2, 3] h) => (bool go2, float[2, 3] h2)'
         " { go2 = Identity(go) h2 = Neg(h) }>",
         f"int64 n = {{{2**62}}}",
+        outputs="float[m, n] y",
     )
 )
 kind("Loop without an end", "IX574", BAD, "no trip count, and a condition that is always true")(
@@ -100,6 +105,7 @@ kind("Loop without an end", "IX574", BAD, "no trip count, and a condition that i
         'y = Loop ("", t, x) <body = b (int64 i, bool go, float[2, 3] h) => (bool go2, float[2, 3] h2)'
         " { go2 = Identity(go) h2 = Neg(h) }>",
         "bool t = {1}",
+        outputs="float[m, n] y",
     )
 )
 kind("Split into 2^31 outputs", "IX562", BAD, "a list of 2^31 sizes is made to compare it with one output")(
@@ -116,14 +122,14 @@ kind("Split into 2^31 outputs", "IX562", BAD, "a list of 2^31 sizes is made to c
 def _() -> Any:
     shape = value("s", I64, [2**63 - 1])
     return model(
-        [node("Expand", ["x", "s"], ["y"])], [value("x", F, [1]), shape], [value("y", F, None)], opsets={"": 9}
+        [node("Expand", ["x", "s"], ["y"])], [value("x", F, [1]), shape], [value("y", F, ["m", "n"])], opsets={"": 9}
     )
 
 
 @kind("Reshape by a shape of 2^40 numbers", "IX575", "'s'", "a shape of 2^40 axes")
 def _() -> Any:
     shape = value("s", I64, [2**40])
-    return model([node("Reshape", ["x", "s"], ["y"])], [value("x"), shape], [value("y", F, None)])
+    return model([node("Reshape", ["x", "s"], ["y"])], [value("x"), shape], [value("y", F, ["m", "n"])])
 
 
 @kind("an input of 2^62 elements", "IX575", "'x'", "no caller can give it")
@@ -148,17 +154,17 @@ def _() -> Any:
 @kind("an input of an undeclared rank for ReverseSequence", "IX579", "'x'", "a scalar kills ONNX Runtime's process")
 def _() -> Any:
     inputs = [value("x", F, None), value("n", I64, None)]
-    return model([node("ReverseSequence", ["x", "n"], ["y"])], inputs, [value("y", F, None)])
+    return model([node("ReverseSequence", ["x", "n"], ["y"])], inputs, [value("y", F, ["m", "n"])])
 
 
 @kind("an input of an undeclared rank for STFT", "IX579", "'x'", "a scalar kills ONNX Runtime's process")
 def _() -> Any:
     nodes = [node("STFT", ["x", "step", "", "length"], ["y"])]
     data = [const("step", 2, np.int64), const("length", 4, np.int64)]
-    return model(nodes, [value("x", F, None)], [value("y", F, None)], data)
+    return model(nodes, [value("x", F, None)], [value("y", F, ["m", "n"])], data)
 
 
 @kind("an input of an undeclared rank for Attention", "IX579", "'x'", "a scalar kills ONNX Runtime's process")
 def _() -> Any:
     nodes = [node("Attention", ["x", "x", "x"], ["y"], q_num_heads=1, kv_num_heads=1)]
-    return model(nodes, [value("x", F, None)], [value("y", F, None)], opsets={"": 23})
+    return model(nodes, [value("x", F, None)], [value("y", F, ["m", "n"])], opsets={"": 23})

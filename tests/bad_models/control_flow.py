@@ -65,7 +65,9 @@ def _() -> Any:
 
 def loop(inputs: list[Any], outputs: list[Any], nodes: list[Any], reads: list[str]) -> Any:
     body = helper.make_graph(nodes, "body", inputs, outputs)
-    return model([node("Loop", reads, ["y"], body=body)], [value("n", I64, ()), value("x")], [value("y", F, None)])
+    return model(
+        [node("Loop", reads, ["y"], body=body)], [value("n", I64, ()), value("x")], [value("y", F, ["m", "n"])]
+    )
 
 
 ROUND = [value("i", I64, ()), value("go", BOOL, ())]
@@ -89,7 +91,7 @@ def _() -> Any:
     return loop([*ROUND, value("h")], [value("go_on", BOOL, ()), value("h2", I64)], nodes, ["n", "", "x"])
 
 
-@kind("a Loop whose condition is no bool", "IX562", BAD, "the body gives float32 where it says whether to go on")
+@kind("a Loop whose condition is no bool", "IX577", BAD, "the body gives float32 where it says whether to go on")
 def _() -> Any:
     nodes = [node("Cast", ["go"], ["go_on"], "i", to=F), node("Neg", ["h"], ["h2"], "inner")]
     return loop([*ROUND, value("h")], [value("go_on", F, ()), value("h2")], nodes, ["n", "", "x"])
@@ -117,7 +119,7 @@ kind("a Scan over inputs of different lengths", "IX562", BAD, "two rows here, fo
         "[bad_node] y = Scan <num_scan_inputs = 2, body = b (float[3] e, float[3] g) => (float[3] f)"
         " { f = Add(e, g) }> (x, w)",
         "float[2, 3] x, float[4, 3] w",
-        "float[] y",
+        "float[m, n] y",
     )
 )
 

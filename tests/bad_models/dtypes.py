@@ -11,16 +11,16 @@ kind = family("dtypes")
 BAD = "'bad_node'"
 
 kind("two dtypes for one type variable", "IX560", "w: int64", "Add takes two of one dtype")(
-    text("[bad_node] y = Add(x, w)", "float[2, 3] x, int64[2, 3] w", "float[] y")
+    text("[bad_node] y = Add(x, w)", "float[2, 3] x, int64[2, 3] w", "float[m, n] y")
 )
 kind("a dtype not allowed", "IX560", "x: bool", "Relu does not take bool")(
     text("[bad_node] y = Relu(x)", "bool[2, 3] x", "bool[2, 3] y")
 )
 kind("a float as index", "IX560", BAD, "indices are integers")(
-    text("[bad_node] y = Gather(x, i)", "float[2, 3] x, float[1] i", "float[] y")
+    text("[bad_node] y = Gather(x, i)", "float[2, 3] x, float[1] i", "float[m, n] y")
 )
 kind("a shape as int32", "IX560", BAD, "shapes are int64")(
-    text("[bad_node] y = Reshape(x, s)", "float[2, 3] x, int32[1] s", "float[] y")
+    text("[bad_node] y = Reshape(x, s)", "float[2, 3] x, int32[1] s", "float[m, n] y")
 )
 kind("a number as condition", "IX560", BAD, "a condition is bool")(
     text("[bad_node] y = Where(c, x, x)", "float[2, 3] c, float[2, 3] x")
@@ -29,10 +29,10 @@ kind("text as number", "IX560", BAD, "texts cannot be added")(
     text("[bad_node] y = Add(x, x)", "string[2, 3] x", "string[2, 3] y")
 )
 kind("a tensor as sequence", "IX560", BAD, "SequenceAt takes a sequence")(
-    text("[bad_node] y = SequenceAt(x, i)", outputs="float[] y", constants="int64 i = {0}")
+    text("[bad_node] y = SequenceAt(x, i)", outputs="float[m, n] y", constants="int64 i = {0}")
 )
 kind("a sequence as tensor", "IX560", BAD, "Relu takes a tensor")(
-    text("[bad_node] y = Relu(x)", "seq(float[2]) x", "float[] y")
+    text("[bad_node] y = Relu(x)", "seq(float[2]) x", "float[m, n] y")
 )
 kind("a zero point of another dtype", "IX560", BAD, "the data is uint8, the zero point int8")(
     text("[bad_node] y = DequantizeLinear(x, s, z)", "uint8[2, 3] x", constants="float s = {1}, int8 z = {0}")
@@ -74,7 +74,7 @@ def _() -> Any:
     return m
 
 
-@kind("a map with a key that is no key", "IX531", "'x'", "keys of a map are integers or texts")
+@kind("a map with a key that is no key", "IX531", "'x2'", "keys of a map are integers or texts")
 def _() -> Any:
     m = relu(inputs=[value("x"), value("m", F)])
     m.graph.input[1].type.map_type.key_type = F

@@ -72,7 +72,7 @@ kind("an absolute location", "IX532", "secret.bin'", OUT, secret=SECRET)(
 kind("a location with a NUL", "IX532", "\\x00", "readers in C see the name up to the NUL: another file")(
     beside_secret(lambda *_: "w.bin\0.png")
 )
-kind("a location that is a URL", "IX532 ", "'file:", "a reader that opens URLs reads what it names")(
+kind("a location that is a URL", "IX533", "'file:", "a reader that opens URLs reads what it names")(
     beside_secret(lambda _, secret: f"file://{secret.resolve()}")
 )
 kind("a symbolic link that leads out", "IX532", "'w.bin'", OUT, secret=SECRET)(
@@ -114,7 +114,7 @@ def _(folder: Path) -> Any:
     return save(folder, w)
 
 
-@kind("two locations", "IX534", "location", "readers differ in the one they open")
+@kind("two locations", "IX558", "location", "readers differ in the one they open")
 def _(folder: Path) -> Any:
     (folder / "w.bin").write_bytes(bytes(12))
     (folder / "v.bin").write_bytes(bytes(12))
@@ -128,7 +128,7 @@ def _(folder: Path) -> Any:
     return external(folder, 12, location="gone.bin")
 
 
-@kind("the model file as its own data", "IX534", "itself", "the weights are the bytes of the graph")
+@kind("the model file as its own data", "IX558", "itself", "the weights are the bytes of the graph")
 def _(folder: Path) -> Any:
     return save(folder, tensor(location="m.onnx"))
 
@@ -230,7 +230,7 @@ def _(folder: Path) -> Any:
 
 @kind(
     "an address in memory for a location",
-    "IX532",
+    "IX533",
     "_ORT_MEM_ADDR_",
     "ONNX Runtime's own mark for an address: it would read any memory",
 )

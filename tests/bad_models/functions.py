@@ -23,7 +23,7 @@ kind("a function called with too many inputs", "IX522", "'call'", "the function 
 kind("a function called with too many outputs", "IX522", "'call'", "the function has one output")(
     function("b = Relu(a)", "[call] y, z = my.Fn(x)")
 )
-kind("a function called without an input it needs", "IX562", "'inner'", "the function's node misses its input")(
+kind("a function called without an input it needs", "IX537", "'inner'", "the function's node misses its input")(
     function("[inner] b = Add(a, c)", head="Fn (a, c) => (b)")
 )
 kind("a mistake inside a function, seen from its call", "IX562", "'inner'", "float32[2, 3] times itself does not fit")(

@@ -22,7 +22,7 @@ kind("an operator newer than the opset", "IX541", "'bad_node'", "Gelu came with 
     text("[bad_node] y = Gelu(x)", opsets='"": 13')
 )
 kind("a deprecated operator", "IX542", "'bad_node'", "Upsample was replaced by Resize in opset 10")(
-    text("[bad_node] y = Upsample(x, s)", outputs="float[] y", constants="float[2] s = {1, 1}")
+    text("[bad_node] y = Upsample(x, s)", outputs="float[m, n] y", constants="float[2] s = {1, 1}")
 )
 kind(
     "a deprecated operator of com.microsoft's domain in ai.onnx",

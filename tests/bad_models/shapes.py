@@ -10,7 +10,10 @@ BAD = "'bad_node'"
 XW = "float[2, 3] x, float[{}] w"
 
 
-def op(body: str, inputs: str = "float[2, 3] x", constants: str = "", outputs: str = "float[] y", **kw: str) -> object:
+def op(body: str, inputs: str = "float[2, 3] x", constants: str = "", outputs: str = "", **kw: str) -> object:
+    """The maker of a model of one node; its output is declared with the rank of an image if an input has it."""
+    image = any(part.count(",") == 3 for part in inputs.split("]"))
+    outputs = outputs or ("float[a, b, c, d] y" if image else "float[m, n] y")
     return text(f"[bad_node] {body}", inputs, outputs, constants, **kw)
 
 
@@ -20,7 +23,7 @@ kind("MatMul inner sizes differ", "IX562", "w: float32[4, 5]", "3 columns agains
 kind("Gemm inner sizes differ", "IX562", BAD, "3 columns against 2 rows, once transB is counted")(
     op("y = Gemm <transB = 1> (x, w)", XW.format("3, 2"))
 )
-kind("Gemm bias that does not fit", "IX562", BAD, "a bias of 7 for 5 columns")(
+kind("Gemm bias that does not fit", "IX576", BAD, "a bias of 7 for 5 columns")(
     op("y = Gemm(x, w, b)", "float[2, 3] x, float[3, 5] w, float[7] b")
 )
 kind("Gemm of rank 3", "IX562", BAD, "Gemm takes matrices")(op("y = Gemm(x, x)", "float[2, 3, 3] x"))
@@ -48,7 +51,7 @@ kind("Conv weight of another rank", "IX562", BAD, "an image with a weight for se
 kind("ConvTranspose channels", "IX563", BAD, "the weight takes 3 channels, the input has 2")(
     op("y = ConvTranspose(x, w)", "float[1, 2, 8, 8] x, float[3, 4, 3, 3] w")
 )
-kind("a pooling window larger than its input", "IX562", BAD, "no window of 9 fits into 8 without pads")(
+kind("a pooling window larger than its input", "IX576", BAD, "no window of 9 fits into 8 without pads")(
     op("y = MaxPool <kernel_shape = [9, 9]> (x)", "float[1, 2, 8, 8] x")
 )
 kind("BatchNormalization scale of another length", "IX562", BAD, "a scale of 2 for 3 channels")(
@@ -63,7 +66,7 @@ kind("LayerNormalization scale of another length", "IX576", BAD, "a scale of 5 f
 kind("InstanceNormalization scale of another length", "IX576", BAD, "a scale of 2 for 3 channels")(
     op("y = InstanceNormalization(x, s, s)", "float[1, 3, 4, 4] x, float[2] s")
 )
-kind("PRelu slope that does not fit", "IX562", BAD, "a slope of 2 for 3 columns")(
+kind("PRelu slope that does not fit", "IX576", BAD, "a slope of 2 for 3 columns")(
     op("y = PRelu(x, s)", "float[2, 3] x, float[2] s")
 )
 kind("Reshape to another number of elements", "IX564", BAD, "6 elements do not make 20")(
@@ -79,7 +82,7 @@ kind("Reshape that keeps an axis that is not there", "IX562", BAD, "0 keeps the 
     op("y = Reshape(x, s)", constants="int64[3] s = {2, 3, 0}")
 )
 kind("Reshape by a computed shape", "IX564", BAD, "6 elements do not make 7")(
-    text("s = Shape(w) [bad_node] y = Reshape(x, s)", XW.format("7"), "float[] y")
+    text("s = Shape(w) [bad_node] y = Reshape(x, s)", XW.format("7"), "float[m, n] y")
 )
 kind("Concat sizes differ", "IX562", BAD, "3 columns against 4")(op("y = Concat <axis = 0> (x, w)", XW.format("2, 4")))
 kind("Concat of different ranks", "IX562", BAD, "a matrix and a vector")(
@@ -134,28 +137,28 @@ kind("Slice that leaves nothing", "IX578", BAD, "from 2 to 1 is nothing: start a
     op("y = Slice(x, s, e, a)", constants="int64[1] s = {2}, int64[1] e = {1}, int64[1] a = {1}")
 )
 kind("Split sizes that do not add up", "IX562", BAD, "1 and 1 of 3 columns")(
-    op("y, z = Split <axis = 1> (x, s)", constants="int64[2] s = {1, 1}", outputs="float[] y, float[] z")
+    op("y, z = Split <axis = 1> (x, s)", constants="int64[2] s = {1, 1}", outputs="float[m, n] y, float[m, o] z")
 )
-kind("Split with a negative size", "IX562", BAD, "-1 and 4 of 3 columns")(
-    op("y, z = Split <axis = 1> (x, s)", constants="int64[2] s = {-1, 4}", outputs="float[] y, float[] z")
+kind("Split with a negative size", "IX576", BAD, "-1 and 4 of 3 columns")(
+    op("y, z = Split <axis = 1> (x, s)", constants="int64[2] s = {-1, 4}", outputs="float[m, n] y, float[m, o] z")
 )
 kind("Split sizes for another number of outputs", "IX562", BAD, "three sizes, two outputs")(
-    op("y, z = Split <axis = 1> (x, s)", constants="int64[3] s = {1, 1, 1}", outputs="float[] y, float[] z")
+    op("y, z = Split <axis = 1> (x, s)", constants="int64[3] s = {1, 1, 1}", outputs="float[m, n] y, float[m, o] z")
 )
 kind("Split with sizes and num_outputs", "IX562", BAD, "the one contradicts the other")(
     op(
         "y, z = Split <axis = 1, num_outputs = 2> (x, s)",
         constants="int64[2] s = {1, 2}",
-        outputs="float[] y, float[] z",
+        outputs="float[m, n] y, float[m, o] z",
     )
 )
 kind("Pad of another length", "IX562", BAD, "two axes have four pads")(
     op("y = Pad(x, p)", constants="int64[3] p = {1, 1, 1}")
 )
-kind("Pad that removes more than there is", "IX578", BAD, "-9 of 3 columns")(
+kind("Pad that removes more than there is", "IX576", BAD, "-9 of 3 columns")(
     op("y = Pad(x, p)", constants="int64[4] p = {0, -9, 0, 0}")
 )
-kind("reflecting more than there is", "IX578", BAD, "3 columns have no 5 to reflect")(
+kind("reflecting more than there is", "IX576", BAD, "3 columns have no 5 to reflect")(
     op('y = Pad <mode = "reflect"> (x, p)', constants="int64[4] p = {0, 5, 0, 0}")
 )
 kind("Expand that does not broadcast", "IX562", BAD, "3 columns do not become 5")(
@@ -172,10 +175,10 @@ kind("Tile of another rank", "IX562", BAD, "two axes have two numbers")(
     op("y = Tile(x, r)", constants="int64[3] r = {1, 1, 2}")
 )
 kind("Range with a step of 0", "IX578", BAD, "a step of 0 never ends")(
-    op("y = Range(a, b, d)", constants="int64 a = {0}, int64 b = {9}, int64 d = {0}")
+    op("y = Range(a, b, d)", outputs="int64[n] y", constants="int64 a = {0}, int64 b = {9}, int64 d = {0}")
 )
 kind("TopK beyond the axis", "IX562", BAD, "three columns have no ten largest")(
-    op("y, i = TopK(x, k)", constants="int64[1] k = {10}", outputs="float[] y, int64[] i")
+    op("y, i = TopK(x, k)", constants="int64[1] k = {10}", outputs="float[m, n] y, int64[m, n] i")
 )
 kind("OneHot with a negative depth", "IX562", BAD, "a vector of -3")(
     op("y = OneHot(i, d, v)", "int64[2] i", "int64 d = {-3}, float[2] v = {0, 1}")
@@ -239,7 +242,7 @@ kind("sizes that cannot both be", "IX562", BAD, "N rows are added to M, where x 
     text(
         "s = Slice(x, a, b, c) [bad_node] y = Add(s, w)",
         "float[8, 3] x, float[8, 4] w",
-        "float[] y",
+        "float[m, n] y",
         "int64[1] a = {0}, int64[1] b = {2}, int64[1] c = {0}",
     )
 )

@@ -94,13 +94,13 @@ def _() -> Any:
     return m
 
 
-@kind("a value declared twice", "IX535", "'h'", "two declarations of one value contradict each other")
+@kind("a value declared twice", "IX535 IX566", "'h'", "two declarations of one value contradict each other")
 def _() -> Any:
     nodes = [node("Relu", ["x"], ["h"], "one"), node("Neg", ["h"], ["y"], "two")]
     return model(nodes, infos=[value("h"), value("h", I64, (7,))])
 
 
-@kind("quantization parameters that nothing makes", "IX514", "'ghost'", "a quantization annotation names no value")
+@kind("quantization parameters that nothing makes", "IX506", "'ghost'", "a quantization annotation names no value")
 def _() -> Any:
     m = relu()
     note = m.graph.quantization_annotation.add(tensor_name="x")

@@ -18,7 +18,7 @@ SHORT = "readers take what lies behind, or refuse"
 def cast(w: Any) -> Any:
     """y = float(w): a constant of any dtype."""
     nodes = [node("Cast", ["w"], ["y"], "cast", to=F)]
-    return model(nodes, inputs=[], outputs=[value("y", F, None)], initializers=[w])
+    return model(nodes, inputs=[], outputs=[value("y", F, [f"d{i}" for i in range(len(w.dims))])], initializers=[w])
 
 
 @kind("raw data shorter than its shape", "IX530", "'w'", f"8 bytes for three float32: {SHORT}")
@@ -79,7 +79,7 @@ def _() -> Any:
 def _() -> Any:
     nodes = [node("Identity", ["w"], ["y"], "copy")]
     w = T(name="w", data_type=T.STRING, dims=[2], raw_data=b"ab")
-    return model(nodes, inputs=[], outputs=[value("y", T.STRING, None)], initializers=[w])
+    return model(nodes, inputs=[], outputs=[value("y", T.STRING, ["m"])], initializers=[w])
 
 
 @kind("a bool that is 2", "IX530", "'w'", "neither false nor true: compilers may do anything with it")
@@ -106,7 +106,7 @@ def _() -> Any:
 def _() -> Any:
     nodes = [node("Identity", ["w"], ["y"], "copy")]
     w = T(name="w", data_type=T.COMPLEX64, dims=[2], float_data=[1, 2, 3])
-    return model(nodes, inputs=[], outputs=[value("y", T.COMPLEX64, None)], initializers=[w])
+    return model(nodes, inputs=[], outputs=[value("y", T.COMPLEX64, ["m"])], initializers=[w])
 
 
 @kind("a negative size of a constant", "IX530", "'w'", "-3 elements: a product of two is positive again")
@@ -226,5 +226,5 @@ def _() -> Any:
 def _() -> Any:
     m = sparse_add([1, 2], [0, 4], [2**30, 2**30])
     m.graph.node[0].CopyFrom(node("Identity", ["w"], ["y"], "copy"))
-    m.graph.output[0].CopyFrom(value("y", F, None))
+    m.graph.output[0].CopyFrom(value("y", F, ["m", "n"]))
     return m

@@ -80,7 +80,7 @@ def _() -> Any:
     return m.SerializeToString().replace(b"docs", b"\xc3\x28\xa0\xa1")
 
 
-@kind("a metadata key twice", "IX529", "'author'", "readers differ in the value they take")
+@kind("a metadata key twice", "IX535", "'author'", "readers differ in the value they take")
 def _() -> Any:
     m = relu()
     m.metadata_props.add(key="author", value="a")

@@ -125,6 +125,29 @@ def attribute_type(ctx: Context) -> Problems:
             )
 
 
+@rule("IX552", "error", "An attribute that contradicts itself")
+def attribute_fields(ctx: Context) -> Problems:
+    values = set(ATTR_FIELD.values())
+    for node, _, _, proto in _attributes(ctx):
+        present = [field.name for field, _ in proto.ListFields() if field.name in values]
+        kind = int(proto.type)
+        expected = "" if proto.ref_attr_name else ATTR_FIELD[AttrType(kind)] if kind else ""
+        other = [name for name in present if name != expected]
+        if other or not kind:
+            ctx.broken.add(node)
+            said = f"type {AttrType(kind).name}" if kind else "no known type"
+            held = " and ".join(present) or "nothing"
+            yield Problem(
+                f"node {node.label}: the attribute {proto.name} says {said}, and has {held}",
+                node.where(),
+                found=f"{said}; values in {held}"
+                + (f"; a reference to {proto.ref_attr_name!r}" if proto.ref_attr_name else ""),
+                expected=f"a value in {expected} alone" if expected else "a type, and a value in the one field of it",
+                why="readers differ in what they take",
+                fix="make the attribute again with onnx.helper.make_attribute",
+            )
+
+
 @rule("IX547", "error", "A value the operator does not know")
 def attribute_value(ctx: Context) -> Problems:
     for node, schema, attribute, proto in _attributes(ctx):
@@ -241,7 +264,19 @@ def inputs(ctx: Context) -> Problems:
 def outputs(ctx: Context) -> Problems:
     for node, schema in list(ctx.whole_nodes()):
         count = len(node.proto.output)
-        if not schema.min_outputs <= count <= schema.max_outputs:
+        empty = [f.name for f, n in zip(schema.outputs, node.proto.output, strict=False)
+                 if f.option == "single" and not n]  # fmt: skip
+        if empty:
+            ctx.broken.add(node)
+            yield Problem(
+                f"node {node.label}: {schema.title} leaves out its output {', '.join(empty)}",
+                node.where(),
+                found=f"outputs {', '.join(n or '(left out)' for n in node.proto.output)}",
+                expected=f"a name for {', '.join(empty)}",
+                why="runtimes refuse the model",
+                fix="give it a name, even if nothing reads it",
+            )
+        elif not schema.min_outputs <= count <= schema.max_outputs:
             ctx.broken.add(node)
             yield Problem(
                 f"node {node.label}: {schema.title} does not give {plural(count, 'output')}",

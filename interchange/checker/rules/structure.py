@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from typing import Any
 
-from interchange.checker.context import Context, NodeRef, Scope, domain_of, listed
+from interchange.checker.context import Context, NodeRef, Scope, domain_of, listed, plural
 from interchange.checker.rule import Problem, Problems, rule
+from interchange.checker.shapes import conflict
+from interchange.checker.typetext import reader_text
 
 _WHY_NAMES = "a name has to mean one value: runtimes refuse the model, or choose one of the two"
 
@@ -105,6 +109,10 @@ def undefined(ctx: Context) -> Problems:
                 if not scope.sees(name):
                     ctx.broken.add(node)
                     yield _undefined(ctx, scope, name, node)
+        for note in () if scope.is_function else scope.proto.quantization_annotation:
+            for name in (note.tensor_name, *(e.value for e in note.quant_parameter_tensor_names)):
+                if not scope.sees(name):
+                    yield _undefined(ctx, scope, name, None)
 
 
 def _undefined(ctx: Context, scope: Scope, name: str, node: NodeRef | None) -> Problem:
@@ -372,11 +380,7 @@ def untyped(ctx: Context) -> Problems:
     graph = ctx.model.graph
     for kind, values in (("input", graph.input), ("output", graph.output)):
         for value in values:
-            tensor = value.type.tensor_type
-            open_type = value.type.WhichOneof("value") is None or (
-                value.type.WhichOneof("value") == "tensor_type" and not tensor.elem_type
-            )
-            if open_type:
+            if not _is_said(value.type):
                 yield Problem(
                     f"{kind} {value.name!r} has no type",
                     ctx.main.place(value.name),
@@ -387,92 +391,14 @@ def untyped(ctx: Context) -> Problems:
                 )
 
 
-# -- functions --------------------------------------------------------------------------------------------------------
-@rule("IX521", "error", "A function calls itself")
-def recursion(ctx: Context) -> Problems:
-    calls = {
-        key: {n.key for s in ctx.scopes if _root(s) is scope for n in s.nodes} & ctx.functions.keys()
-        for key, scope in ctx.functions.items()
-    }
-    for key, scope in ctx.functions.items():
-        reached, ahead = set(), set(calls[key])
-        while ahead:
-            step = ahead.pop()
-            reached.add(step)
-            ahead |= calls[step] - reached
-        if key in reached:
-            bad = [n for s in ctx.scopes for n in s.nodes if n.key in reached and key in reached]
-            ctx.broken.update(bad)
-            yield Problem(
-                f"{scope.path} calls itself",
-                scope.place(),
-                found="a call of " + ", ".join(sorted(f"{d}::{n}" for d, n, _ in calls[key] if (d, n, _) in reached)),
-                expected="functions that can be written out",
-                why="a function is a macro in ONNX: writing it out would never end",
-                fix="use a Loop",
-            )
-
-
-def _root(scope: Scope) -> Scope:
-    while scope.outer is not None:
-        scope = scope.outer
-    return scope
-
-
-@rule("IX522", "error", "A function is called with too much")
-def function_arity(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        scope = ctx.functions.get(node.key)
-        if scope is None:
-            continue
-        for kind, given, taken in (
-            ("inputs", node.proto.input, scope.inputs),
-            ("outputs", node.proto.output, scope.outputs),
-        ):
-            if len(given) > len(taken):
-                ctx.broken.add(node)
-                yield Problem(
-                    f"node {node.label} calls {scope.path} with {len(given)} {kind}; it has {len(taken)}",
-                    node.where(),
-                    found=f"{len(given)} {kind}",
-                    expected=f"{kind} {listed(taken)}",
-                    why="ONNX Runtime refuses the model",
-                    fix=f"give at most {len(taken)} {kind}, or add them to the function",
-                )
-
-
-@rule("IX523", "error", "A function is defined twice")
-def duplicate_function(ctx: Context) -> Problems:
-    keys = Counter((domain_of(f), f.name, f.overload) for f in ctx.model.functions)
-    for key in (k for k, n in keys.items() if n > 1):
-        yield Problem(
-            f"function {key[0]}::{key[1]} is defined {keys[key]} times",
-            ctx.functions[key].place(),
-            found=f"{keys[key]} definitions",
-            expected="one for each domain, name and overload",
-            why="runtimes take one of them without a word",
-            fix="remove or rename the others",
-        )
-
-
-@rule("IX524", "error", "A reference to an attribute that is not there")
-def attribute_reference(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        root = _root(node.scope)
-        known = {*root.proto.attribute, *(a.name for a in root.proto.attribute_proto)} if root.is_function else set()
-        for attribute in node.proto.attribute:
-            if attribute.ref_attr_name and attribute.ref_attr_name not in known:
-                ctx.broken.add(node)
-                yield Problem(
-                    f"attribute {attribute.name} of node {node.label} refers to {attribute.ref_attr_name!r}",
-                    node.where(),
-                    found=f"a reference to {attribute.ref_attr_name!r}",
-                    expected=f"an attribute of the function: {listed(sorted(known))}"
-                    if root.is_function
-                    else "a value: only the nodes of a function can refer to attributes",
-                    why="its value cannot be known",
-                    fix="give the attribute a value, or declare the attribute at the function",
-                )
+def _is_said(declared: Any) -> bool:
+    """Whether a TypeProto says which elements it has, down to those of a sequence or map."""
+    kind = declared.WhichOneof("value")
+    while kind in ("sequence_type", "optional_type", "map_type"):
+        inner = getattr(declared, kind)
+        declared = inner.value_type if kind == "map_type" else inner.elem_type
+        kind = declared.WhichOneof("value")
+    return kind == "opaque_type" or (kind is not None and bool(getattr(declared, kind).elem_type))
 
 
 @rule("IX525", "error", "A negative size")
@@ -505,3 +431,117 @@ def nameless(ctx: Context) -> Problems:
                     why="nodes read values by name, and the empty name stands for one that is left out",
                     fix="give it a name, or remove it",
                 )
+    for function in ctx.model.functions:
+        if not function.name:
+            yield Problem(
+                f"a function of domain {function.domain!r} has no name",
+                ctx.where,
+                found="an empty name",
+                expected="a name by which nodes call it",
+                why="nothing can call it",
+                fix="give it a name, or remove it",
+            )
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+@rule("IX528", "error", "A name that does not look like what it is")
+def deceiving_names(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        bad = [
+            n for n in dict.fromkeys(_texts(scope)) if not n.isprintable() or ".." in n.replace("\\", "/").split("/")
+        ]
+        if bad:
+            control = any(unicodedata.category(c) == "Cc" for n in bad for c in n)
+            yield Problem(
+                f"{plural(len(bad), 'name')} with control or invisible characters, or with steps of a path",
+                scope.place(),
+                found=listed(n if len(n) < 80 else f"{n[:77]}..." for n in bad),
+                expected="names of visible characters",
+                why="printed they change what a terminal, log or page shows; two may look like one; .. leads elsewhere",
+                fix="rename them; the file may be hostile",
+                severity=None if control else "warning",
+            )
+
+
+def _texts(scope: Scope) -> Iterator[str]:
+    """All names in a graph."""
+    yield from (scope.proto.name, *scope.inputs, *scope.outputs, *scope.initializers)
+    for node in scope.nodes:
+        yield node.proto.name
+        yield from node.proto.output
+    for _, info in scope.infos():
+        yield info.name
+        yield from (d.dim_param for d in info.type.tensor_type.shape.dim)
+
+
+@rule("IX535", "error", "Declared twice")
+def declared_twice(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        said: dict[str, Any] = {}
+        for kind, info in scope.infos():
+            first = said.setdefault(info.name, info.type)
+            if kind == "value_info" and first is not info.type and _contradicts(first, info.type):
+                yield Problem(
+                    f"value {info.name!r} is declared twice, with two types",
+                    scope.place(info.name),
+                    found=f"{reader_text(first)} and {reader_text(info.type)}",
+                    expected="one type for each value",
+                    why="readers differ in the one they take",
+                    fix="remove the one that is wrong",
+                )
+        holders = [(scope.path or "the graph", scope.place(), scope.proto)]
+        holders += [(f"node {n.label}", n.where(), n.proto) for n in scope.nodes if len(n.proto.metadata_props) > 1]
+        holders += [("the model", ctx.where, ctx.model)] if scope is ctx.main else []
+        for what, where, proto in holders:
+            for key in _twice(e.key for e in proto.metadata_props):
+                yield Problem(
+                    f"the metadata of {what} has the key {key!r} twice",
+                    where,
+                    found=", ".join(repr(e.value[:60]) for e in proto.metadata_props if e.key == key),
+                    expected="one value for each key",
+                    why="readers differ in the one they take; interchange refuses to load it",
+                    fix="remove the others",
+                )
+
+
+def _contradicts(one: Any, other: Any) -> bool:
+    return bool(conflict(one, other, set())[0])
+
+
+@rule("IX536", "error", "Two outputs have one name")
+def duplicate_output(ctx: Context) -> Problems:
+    for scope in ctx.scopes:
+        for name in _twice(n for n in scope.outputs if n):
+            yield Problem(
+                f"two outputs are named {name!r}",
+                scope.place(name),
+                found=f"outputs {listed(scope.outputs)}",
+                expected="a name of its own for each output",
+                why="who asks for outputs by name gets fewer than the model has",
+                fix="give one of them a name of its own, by an Identity node",
+            )
+
+
+@rule("IX529", "error", "Something newer than the IR version")
+def newer_than_ir(ctx: Context) -> Problems:
+    version, graph = ctx.model.ir_version, ctx.model.graph
+    inputs = {v.name for v in graph.input}
+    alone = [t.name for t in graph.initializer if t.name not in inputs]
+    if 1 <= version < 4 and alone:
+        yield Problem(
+            f"constants are no inputs, as IR version {version} wants them: {listed(alone)}",
+            ctx.main.place(alone[0]),
+            found=f"{plural(len(alone), 'initializer')} without an input of its name, IR version {version}",
+            expected="IR version 4 or newer, or an input for each initializer",
+            why="onnx.checker and older runtimes refuse the model",
+            fix="set ir_version to 4 or newer",
+        )
+    if 1 <= version < 8 and ctx.model.functions:
+        yield Problem(
+            f"IR version {version} has no local functions",
+            ctx.where,
+            found=f"{plural(len(ctx.model.functions), 'function')}, IR version {version}",
+            expected="IR version 8 or newer",
+            why="readers of this version do not see the functions, and know none of their calls",
+            fix="set ir_version to 8 or newer",
+        )

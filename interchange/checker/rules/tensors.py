@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from interchange.checker.context import Context
+import numpy as np
+
+from interchange.checker.context import Context, listed
 from interchange.checker.report import Where
 from interchange.checker.rule import Problem, Problems, rule
+from interchange.dtypes import bits, from_onnx, name_of
 from interchange.errors import FileError
 from interchange.graph.reading import Reader
+from interchange.graph.tensor import Tensor
+
+_SMALL = 1 << 20  # bytes of a tensor whose values are looked at
+_HASHED = 64 << 20  # bytes of a data file whose checksum is computed
+_KEYS = (2, 3, 4, 5, 6, 7, 8, 12, 13)  # TensorProto.DataType: integers and string
 
 # TensorProto or SparseTensorProto, place, name for messages, its raw data if left out
 Place = tuple[Any, Where, str, memoryview | None]
@@ -23,17 +35,25 @@ def _tensors(ctx: Context) -> Iterator[Place]:
                 yield tensor, scope.place(tensor.name), f"initializer {tensor.name!r}", window
             for sparse in scope.proto.sparse_initializer:
                 yield sparse, scope.place(sparse.values.name), f"sparse initializer {sparse.values.name!r}", None
+        else:
+            for attribute in scope.proto.attribute_proto:
+                for tensor in _held(attribute):
+                    yield tensor, scope.place(), f"attribute {attribute.name!r} of {scope.path}", None
         for node in scope.nodes:
             for attribute in node.proto.attribute:
-                what = f"attribute {attribute.name} of node {node.label}"
-                single = [getattr(attribute, f) for f in ("t", "sparse_tensor") if attribute.HasField(f)]
-                for tensor in (*single, *attribute.tensors, *attribute.sparse_tensors):
-                    yield tensor, node.where(), what, None
+                for tensor in _held(attribute):
+                    yield tensor, node.where(), f"attribute {attribute.name} of node {node.label}", None
 
 
-def _problems(ctx: Context, codes: tuple[str, ...]) -> Problems:
+def _held(attribute: Any) -> list[Any]:
+    """The tensors in an attribute."""
+    single = [getattr(attribute, f) for f in ("t", "sparse_tensor") if attribute.HasField(f)]
+    return [*single, *attribute.tensors, *attribute.sparse_tensors]
+
+
+def _problems(ctx: Context, code: str) -> Problems:
     for error, where in ctx.data_errors:
-        if error.code in codes:
+        if _RULE_OF.get(error.code, "IX530") == code:
             yield Problem(
                 error.message if error.where is None else f"{error.where}: {error.message}",
                 where,
@@ -42,6 +62,9 @@ def _problems(ctx: Context, codes: tuple[str, ...]) -> Problems:
                 why="the weight cannot be read",
                 fix=error.fix or "",
             )
+
+
+_RULE_OF = {"IX312": "IX531", "IX304": "IX532", "IX305": "IX533", "IX306": "IX534", "IX311": "IX558"}
 
 
 def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
@@ -57,10 +80,25 @@ def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
             if sparse:
                 reader.sparse(tensor, what).positions(what)
             else:
-                reader.tensor(tensor, what, window)
+                _check_bools(reader.tensor(tensor, what, window), what)
         except FileError as error:
             found.append((error, where))
     return found
+
+
+def _check_bools(tensor: Tensor, what: str) -> None:
+    """Raise FileError IX313 for a bool that is neither 0 nor 1; the typed field is the reader's."""
+    if name_of(tensor.dtype) == "bool" and tensor.nbytes <= _SMALL:
+        largest = int(tensor.numpy().view(np.uint8).max(initial=0))
+        if largest > 1:
+            raise FileError(
+                "IX313",
+                "the data of a tensor is not what its type says",
+                where=what,
+                found=f"a bool stored as {largest}",
+                expected="0 or 1",
+                fix="export the model again",
+            )
 
 
 def _nowhere(entries: Any, need: int, where: str) -> memoryview:
@@ -69,24 +107,124 @@ def _nowhere(entries: Any, need: int, where: str) -> memoryview:
 
 @rule("IX530", "error", "Data that does not fit its shape")
 def payload(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX302", "IX313"))
+    yield from _problems(ctx, "IX530")
 
 
 @rule("IX531", "error", "An unknown element type")
 def element_type(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX312",))
+    yield from _problems(ctx, "IX531")
+    for scope in ctx.scopes:
+        for kind, info in scope.infos():
+            found = _unknown_type(info.type)
+            if found:
+                yield Problem(
+                    f"{kind} {info.name!r} is declared with {found}",
+                    scope.place(info.name),
+                    found=found,
+                    expected="an element type of ONNX; int or string for the keys of a map",
+                    why="readers refuse the model",
+                    fix="correct the declaration",
+                )
+
+
+def _unknown_type(declared: Any) -> str:
+    """What a TypeProto has for an element type or a key, if that is none."""
+    kind = declared.WhichOneof("value")
+    while kind in ("sequence_type", "optional_type", "map_type"):
+        inner = getattr(declared, kind)
+        if kind == "map_type" and inner.key_type not in _KEYS:
+            return f"a map whose keys have the type {inner.key_type}"
+        declared = inner.value_type if kind == "map_type" else inner.elem_type
+        kind = declared.WhichOneof("value")
+    number = getattr(declared, kind).elem_type if kind in ("tensor_type", "sparse_tensor_type") else 0
+    return f"the element type {number}" if number and from_onnx(number) is None else ""
 
 
 @rule("IX532", "error", "A data file outside the folder")
 def outside(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX304",))
+    yield from _problems(ctx, "IX532")
 
 
 @rule("IX533", "error", "A data file is missing")
 def missing_file(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX305",))
+    yield from _problems(ctx, "IX533")
 
 
 @rule("IX534", "error", "A data file that does not fit")
 def external_range(ctx: Context) -> Problems:
-    yield from _problems(ctx, ("IX306",))
+    yield from _problems(ctx, "IX534")
+
+
+# -- how data outside of the file is described ------------------------------------------------------------------------
+@rule("IX558", "warning", "External data that is described oddly")
+def oddly_described(ctx: Context) -> Problems:
+    for p in _problems(ctx, "IX558"):
+        yield replace(p, severity="error")
+    ranges: dict[str, list[tuple[int, int, str, Where]]] = {}
+    for tensor, where, what in _external(ctx):
+        entries = {e.key: e.value for e in tensor.external_data}
+        unknown = [k for k in entries if k not in _ENTRIES and not k.startswith("prepacked")]
+        if unknown:
+            yield _odd(what, where, f"entries {listed(unknown)}", f"entries of {', '.join(_ENTRIES)}")
+        location, start = entries.get("location", ""), entries.get("offset", "0")
+        if location and location == os.path.basename(ctx.file):
+            yield _odd(what, where, f"the location {location!r}, which is the model file itself", "a data file")
+        elif start.isdecimal() and len(start) < 20:
+            size = math.prod(tensor.dims) * (bits(dtype) if (dtype := from_onnx(tensor.data_type)) else 0) // 8
+            ranges.setdefault(location, []).append((int(start), int(start) + size, what, where))
+    for parts in ranges.values():
+        last = (0, 0, "", Where())
+        for part in sorted(parts, key=lambda p: p[:2]):
+            if part[0] < last[1] and part[:2] != last[:2]:  # one range for two tensors is sharing
+                found = f"bytes {part[0]} to {part[1]}; {last[2]} has {last[0]} to {last[1]}"
+                yield _odd(part[2], part[3], found, "bytes of its own, or all of another's")
+            last = max(last, part, key=lambda p: p[1])
+
+
+_ENTRIES = ("location", "offset", "length", "checksum", "basepath")
+
+
+def _odd(what: str, where: Where, found: str, expected: str) -> Problem:
+    return Problem(
+        f"{what}: its external data is described in a way that no exporter writes",
+        where,
+        found=found,
+        expected=expected,
+        why="readers differ in what they make of it; the file may be damaged or hostile",
+        fix="get the model again from its source",
+    )
+
+
+def _external(ctx: Context) -> Iterator[tuple[Any, Where, str]]:
+    """(TensorProto, place, name) of each tensor whose data stands in another file."""
+    for tensor, where, what, _ in _tensors(ctx):
+        sparse = tensor.DESCRIPTOR.name == "SparseTensorProto"
+        for part in (tensor.values, tensor.indices) if sparse else (tensor,):
+            if part.data_location == 1:
+                yield part, where, what
+
+
+@rule("IX559", "error", "A checksum that is not the data file's")
+def checksum(ctx: Context) -> Problems:
+    digests: dict[str, str] = {}
+    for tensor, where, what in _external(ctx) if ctx.folder is not None else ():
+        entries = {e.key: e.value for e in tensor.external_data}
+        location, said = entries.get("location", ""), entries.get("checksum", "").lower()
+        if not said:
+            continue
+        assert ctx.folder is not None
+        try:
+            data = ctx.folder.file(location, what)
+        except FileError:
+            continue  # the rules above say why
+        if len(data) <= _HASHED:
+            digest = digests.setdefault(location, hashlib.sha1(data, usedforsecurity=False).hexdigest())
+            if digest != said:
+                yield Problem(
+                    f"{what}: the data file {location!r} is not the one the model was saved with",
+                    where,
+                    found=f"SHA-1 {digest}",
+                    expected=f"SHA-1 {said[:64]}",
+                    why="the weights were changed, or belong to another model",
+                    fix="copy both files again from one source",
+                )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from interchange.checker.context import Context, plural
 from interchange.checker.rule import Problem, Problems, rule
+from interchange.checker.typetext import reader_text
 
 
 @rule("IX570", "error", "A body with other inputs or outputs than its node")
@@ -66,6 +69,73 @@ def reshape(ctx: Context) -> Problems:
 @rule("IX565", "error", "A constant index out of range")
 def gather(ctx: Context) -> Problems:
     yield from _of(ctx, "gather")
+
+
+@rule("IX576", "error", "Sizes the operator cannot use")
+def sizes(ctx: Context) -> Problems:
+    yield from _of(ctx, "sizes")
+
+
+@rule("IX578", "error", "A constant that leaves nothing")
+def constants(ctx: Context) -> Problems:
+    yield from _of(ctx, "constant")
+
+
+@rule("IX555", "warning", "A number that makes results no numbers")
+def numbers(ctx: Context) -> Problems:
+    yield from _of(ctx, "nan")
+    for node, schema in ctx.whole_nodes():
+        if schema.domain or schema.name in ("Constant", "ConstantOfShape"):
+            continue
+        for attribute in node.proto.attribute:
+            if any(math.isnan(v) for v in (attribute.f, *attribute.floats)):
+                yield Problem(
+                    f"node {node.label}: the attribute {attribute.name} is NaN",
+                    node.where(),
+                    found=f"{attribute.name}=NaN",
+                    expected="a number",
+                    why="results become NaN as well",
+                    fix="correct the value, or how it was computed",
+                )
+
+
+@rule("IX577", "error", "A Loop that asks for no bool")
+def loop_condition(ctx: Context) -> Problems:
+    for node in ctx.nodes():
+        if node in ctx.broken or node.key[:2] != ("", "Loop"):
+            continue
+        for body in node.scope.inner.get(node.index, ()):
+            name = next(iter(body.outputs), "")
+            kind = ctx.inferred.types.get(body, {}).get(name)
+            if kind is not None and kind.tensor_type.elem_type not in (0, 9):  # TensorProto.BOOL
+                yield Problem(
+                    f"node {node.label}: its body says whether to go on by {name!r}, which is no bool",
+                    node.where(),
+                    found=f"{name}: {reader_text(kind)}",
+                    expected="bool[] as the body's first output",
+                    why="runtimes refuse the model, or take any bits for a bool",
+                    fix="compare the value, so that the result is bool",
+                )
+
+
+_KILLED = {"ReverseSequence": (0, 1), "STFT": (0, 2), "Attention": (0, 1, 2)}
+
+
+@rule("IX579", "warning", "An input of any rank that can end the process")
+def any_rank(ctx: Context) -> Problems:
+    given = {v.name for v in ctx.model.graph.input if v.type.HasField("tensor_type")}
+    given -= {v.name for v in ctx.model.graph.input if v.type.tensor_type.HasField("shape")}
+    for node in ctx.main.nodes if given else ():
+        positions = _KILLED.get(node.key[1], ()) if not node.key[0] else ()
+        for name in dict.fromkeys(n for i, n in enumerate(node.proto.input) if i in positions and n in given):
+            yield Problem(
+                f"input {name!r} has no declared rank, and {node.key[1]} reads it",
+                node.where(name),
+                found=f"{name} of any rank",
+                expected="a declared shape, if only with open sizes",
+                why="a caller who gives a scalar ends the process of ONNX Runtime: there is no exception to catch",
+                fix="declare the shape of the input",
+            )
 
 
 @rule("IX566", "error", "A declared dtype that is not the computed one")

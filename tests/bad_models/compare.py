@@ -1,0 +1,167 @@
+"""What this and other tools say to each bad model: makes docs/bad_models.md.
+
+``python -m tests.bad_models.compare`` needs ``pip install onnx-ir`` beside the project's own dependencies. Each tool
+looks at each file in a process of its own, with 10 seconds and 4 GiB.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from . import KINDS, Kind
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "bad_models.md"
+SECONDS, MEMORY = 10, 4 << 30
+OUTCOMES = ("caught", "passes", "crashes", "hangs", "out of memory", "reads outside")
+
+
+# -- the tools: each raises what it has against a model, and returns the bytes of the weights it read ----------------------
+def onnx_checker(path: Path) -> list[bytes]:
+    import onnx
+
+    onnx.checker.check_model(str(path), full_check=True)
+    return []
+
+
+def onnx_runtime(path: Path) -> list[bytes]:
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    if path.parent.name != "model":  # the layout of the kinds that are after a file outside
+        return []
+    zeros = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs()}
+    return [np.asarray(output).tobytes() for output in session.run(None, zeros)]
+
+
+def onnx_ir(path: Path) -> list[bytes]:
+    import onnx_ir
+
+    model = onnx_ir.load(path)
+    tensors = [v.const_value for v in model.graph.initializers.values()]
+    for part in (model.graph, *model.functions.values()):
+        for node in part.all_nodes():
+            tensors += [a.value for a in node.attributes.values() if a.type == onnx_ir.AttributeType.TENSOR]
+    return [t.tobytes() for t in tensors if t is not None]
+
+
+TOOLS: dict[str, Callable[[Path], list[bytes]]] = {
+    "onnx.checker": onnx_checker,
+    "ONNX Runtime": onnx_runtime,
+    "onnx_ir": onnx_ir,
+}
+
+
+def outcome(tool: Callable[[Path], list[bytes]], kind: Kind, path: Path) -> str:
+    """One of `OUTCOMES`: what a tool does with a file, in a child process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        try:
+            read = tool(path)
+            said = "reads outside" if kind.secret and any(kind.secret in data for data in read) else "passes"
+        except MemoryError:
+            said = "out of memory"
+        except Exception as error:
+            said = "out of memory" if "bad_alloc" in str(error) or "Failed to allocate" in str(error) else "caught"
+        except BaseException:
+            said = "crashes"
+        os.write(writer, said.encode())
+        os._exit(0)
+    os.close(writer)
+    ready, _, _ = select.select([reader], [], [], SECONDS)
+    said = os.read(reader, 64).decode() if ready else "hangs"
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reader)
+    return said or "crashes"
+
+
+# -- ours -------------------------------------------------------------------------------------------------------------
+def ours(kind: Kind, path: Path) -> str:
+    """The codes of the findings, or of the error."""
+    from interchange import check
+    from interchange.errors import InterchangeError
+
+    try:
+        found = check(path, target=kind.target).findings
+    except InterchangeError as error:
+        return error.code
+    return " ".join(dict.fromkeys(f.code for f in found)) or "passes"
+
+
+def compare() -> dict[Kind, list[str]]:
+    """What each tool says to each kind: ours first."""
+    import onnx  # noqa: F401  (before the forks, so that each begins with it)
+    import onnx_ir  # noqa: F401
+    import onnxruntime  # noqa: F401
+
+    found: dict[Kind, list[str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in KINDS:
+            path = kind.write(Path(folder) / kind.slug)
+            found[kind] = [ours(kind, path), *(outcome(tool, kind, path) for tool in TOOLS.values())]
+    return found
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+def row(kind: Kind, said: list[str]) -> str:
+    """One line of the table."""
+    cells = [kind.title, kind.wrong, *said]
+    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+
+def page(found: dict[Kind, list[str]]) -> str:
+    """docs/bad_models.md."""
+    names = ("interchange", *TOOLS)
+    counts = [
+        Counter("passes" if r[i] == "passes" else r[i] if i else "caught" for r in found.values()) for i in range(4)
+    ]
+    head = [
+        "# Bad models, and what tools say to them",
+        "",
+        f"{len(found)} kinds of bad model, each a small file made by `python -m tests.bad_models FOLDER`. "
+        "A test holds that interchange reports each with its code.",
+        "",
+        "| of " + str(len(found)) + " | " + " | ".join(OUTCOMES) + " |",
+        "|---" * (len(OUTCOMES) + 1) + "|",
+        *("| " + " | ".join([name, *(str(c[o] or "") for o in OUTCOMES)]) + " |" for name, c in zip(names, counts, strict=True)),
+        "",
+        f"onnx {version('onnx')}: `check_model(path, full_check=True)`. onnxruntime {version('onnxruntime')}: "
+        "`InferenceSession(path)`, which is no checker: it need not mind what it can run. "
+        f"onnx-ir {version('onnx-ir')}: `load(path)` and all tensors read; it takes broken models on purpose. Each in a "
+        f"process with {SECONDS} seconds and {MEMORY >> 30} GiB. *reads outside*: the bytes of a file that is not the "
+        "model's came out.",
+        "",
+        "Made by `python -m tests.bad_models.compare`. The codes are explained in [the list of errors](errors/README.md).",
+    ]  # fmt: skip
+    for family in dict.fromkeys(k.family for k in found):
+        head += ["", f"## {family.replace('_', ' ').capitalize()}", ""]
+        head += ["| kind | what is wrong | " + " | ".join(names) + " |", "|---" * 6 + "|"]
+        head += [row(kind, said) for kind, said in found.items() if kind.family == family]
+    return "\n".join(head) + "\n"
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    begin = time.perf_counter()
+    PAGE.write_text(page(compare()), encoding="utf-8")
+    print(f"{PAGE}: {len(KINDS)} kinds in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
