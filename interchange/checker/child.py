@@ -22,7 +22,7 @@ from interchange.schemas.registry import registered
 
 _SENT = 1 << 24  # bytes of a model that are sent; more go through a file
 _GRACE = 1.0  # seconds: for the way there and back
-_SLOW_START = 30.0  # seconds until a new child is ready, at most
+_START_SECONDS = 60.0  # until a new child is ready, at most
 
 _START = "import sys; sys.path[:] = {path!r}; from interchange.checker.worker import main; main()"
 
@@ -40,24 +40,27 @@ class _Child:
             env={**os.environ, **threads},
             start_new_session=True,  # Ctrl-C is for us: we close it
         )
-        self.fresh = True
+        self._receive(_START_SECONDS)  # it says that it is ready
 
     def ask(self, request: Mapping[str, Any], data: bytes, seconds: float) -> tuple[Any, bool]:
         """(its answer, or None if it died; whether its time was up)."""
+        with suppress(OSError):  # it died: there will be no answer
+            send(self._pipe(self.process.stdin), request, data)
+        return self._receive(seconds + _GRACE)
+
+    def _receive(self, seconds: float) -> tuple[Any, bool]:
         late = threading.Event()
 
         def stop() -> None:
             late.set()
             self.process.kill()
 
-        timer = threading.Timer(seconds + _GRACE + (_SLOW_START if self.fresh else 0), stop)
+        timer = threading.Timer(seconds, stop)
         timer.daemon = True
         timer.start()
-        self.fresh = False
         try:
-            send(self._pipe(self.process.stdin), request, data)
             return receive(self._pipe(self.process.stdout)), late.is_set()
-        except (OSError, ValueError):  # it died while we wrote, or in the middle of its answer
+        except (OSError, ValueError):  # it died in the middle of its answer
             return None, late.is_set()
         finally:
             timer.cancel()

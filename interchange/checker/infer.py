@@ -194,6 +194,8 @@ class _Walk:
                     ir_version=min(max(self.ctx.model.ir_version, 1), onnx.IR_VERSION),
                 )
             )
+        except MemoryError:
+            raise
         except Exception as error:  # several unrelated classes of the library, all with a message
             if any(n.key in self.ctx.functions for s in node.scope.inner.get(node.index, ()) for n in _all(s)):
                 return None  # onnx does not look into local functions here
@@ -271,6 +273,8 @@ def _whole_model(ctx: Context) -> Types:
         return {}
     try:
         model = shape_inference.infer_shapes(_without_weights(ctx.model), data_prop=True)
+    except MemoryError:
+        raise
     except Exception:  # it gives up at the first problem; ours are found node by node
         return {}
     return {v.name: v.type for v in model.graph.value_info}

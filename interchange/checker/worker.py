@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from interchange.checker.engine import look
 from interchange.errors import InterchangeError
-from interchange.graph.limits import Limits
+from interchange.graph import opening
+from interchange.graph.limits import DEFAULT, Limits
 
 
 def send(stream: IO[bytes], message: Any, data: bytes = b"") -> None:
@@ -39,12 +40,32 @@ def main() -> None:
     """Serve on standard input and output, until the input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes to the parent's stderr, not between the frames
+    _warm_up()
+    send(answers, {"ready": True})
     while (request := receive(sys.stdin.buffer)) is not None:
         path, size = request.pop("path"), request.pop("size")
         model = path if size is None else sys.stdin.buffer.read(size)
         answer = _answer(model, request)
         # what one large model leaves behind shall not count for the next: the parent starts another child then
-        send(answers, {**answer, "last": _resident() > request["limits"]["memory"] // 4})
+        send(answers, {**answer, "last": _held("VmRSS") > request["limits"]["memory"] // 4})
+
+
+def _warm_up() -> None:
+    """Import all that a check imports, before there is a limit that an import could meet."""
+    import onnx
+
+    value = onnx.helper.make_tensor_value_info("x", 1, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["x1"])], "warm up", [value], [])
+    options: dict[str, Any] = dict.fromkeys(("target", "select", "ignore"))
+    look(
+        opening.in_memory(onnx.helper.make_model(graph)),
+        **options,
+        name="",
+        trust_links=False,
+        deny=(),
+        scan_weights=False,
+        limits=DEFAULT,
+    )
 
 
 def _answer(model: str | bytes, request: dict[str, Any]) -> dict[str, Any]:
@@ -76,16 +97,18 @@ def _limit(limits: Limits) -> None:
         import resource
     except ImportError:
         return
-    for kind, value in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
+    memory = limits.memory + _held("VmData")
+    for kind, value in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
         _, hard = resource.getrlimit(kind)
         if hard == resource.RLIM_INFINITY or value <= hard:
             with suppress(ValueError, OSError):  # a container that forbids it has limits of its own
                 resource.setrlimit(kind, (value, hard))
 
 
-def _resident() -> int:
-    """The memory this process holds, in bytes; 0 where the system does not say it in this way."""
+def _held(what: str) -> int:
+    """``VmRSS``: the memory this process holds; ``VmData``: what it has asked for; in bytes, 0 where nobody says."""
     try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
         return 0
+    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith(f"{what}:")), 0)
