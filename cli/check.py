@@ -56,6 +56,7 @@ _SHOWN = 10  # findings of one code
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     paths: tuple[str, ...],
     form: Format,
     as_json: bool,

@@ -197,7 +197,7 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def _write(target: Path, model: Any) -> Path:
-    from google.protobuf.message import EncodeError
+    from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
     try:
         data = model.SerializeToString()

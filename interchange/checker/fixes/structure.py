@@ -75,7 +75,8 @@ def _version(ctx: Context, domain: str, operators: set[str]) -> int | None:
     # the opsets of the releases that wrote this IR version, if all operators are the same in each of them
     column = {"": 2, "ai.onnx.ml": 3}.get(domain)
     table = onnx.helper.VERSION_TABLE
-    versions = {row[column] for row in table if row[1] == ctx.model.ir_version and len(row) > column} if column else {}
+    rows = [row for row in table if row[1] == ctx.model.ir_version and column is not None and len(row) > column]
+    versions = {int(row[column or 0]) for row in rows}
     try:
         found = [{schemas.schema(op, v, domain).since for v in versions} for op in operators]
     except SchemaError:
