@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,9 +94,15 @@ def _hash(*parts: str) -> str:
 
 def _uri(path: str) -> str:
     """A relative reference where the file lies below the working folder, else a file: URI."""
-    if os.path.isabs(path):
-        here = Path.cwd()
-        if Path(path).is_relative_to(here):
-            return quote(Path(path).relative_to(here).as_posix().encode("utf-8", "surrogateescape"))
-        return "file://" + quote(Path(path).as_posix().encode("utf-8", "surrogateescape"))
-    return quote(Path(path).as_posix().encode("utf-8", "surrogateescape"))
+    place, scheme = Path(path), ""
+    if place.is_absolute():
+        inside = place.is_relative_to(Path.cwd())
+        place, scheme = (place.relative_to(Path.cwd()), "") if inside else (place, "file://")
+    return scheme + quote(_bytes(place.as_posix()))
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return path.encode("utf-8", "surrogateescape")  # as the system gave them to Python
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "backslashreplace")
