@@ -4,6 +4,7 @@
 #   make demo         train, export, check, verify, run: each command printed before it runs
 #   make test         style, types and tests
 #   make conformance  the long suites, whole
+#   make runtimes     measure again what each release of ONNX Runtime can run
 #   make bench        speed against PyTorch, torch.onnx and onnx
 #   make lint         style only;  `make format` repairs it
 #   make clean        remove what the targets made
@@ -11,8 +12,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# of ONNX Runtime; `make runtimes RELEASES=1.33` adds one
+RELEASES ?= $(patsubst schemas/runtimes/onnxruntime-%.json.gz,%,$(wildcard schemas/runtimes/*.json.gz))
+RUNTIMES := $(RELEASES:%=.runtimes/%/.fetched)
 
-.PHONY: demo test conformance bench lint format types clean
+.PHONY: demo test conformance runtimes bench lint format types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-samples
@@ -22,8 +26,22 @@ test: lint types
 	@echo "== tests"
 	$(BIN)/python -m pytest -m "not conformance"
 
-conformance: $(VENV)/.installed-dev
+conformance: $(VENV)/.installed-dev $(RUNTIMES)
 	$(BIN)/python -m pytest -m conformance
+
+runtimes: $(RUNTIMES)
+	@for release in $(RELEASES); do \
+	  [ ! -d .runtimes/$$release/onnxruntime ] || PYTHONPATH=.runtimes/$$release $(BIN)/python schemas/runtimes/dump.py \
+	    schemas/runtimes/onnxruntime-$$release.json.gz || exit 1; \
+	done
+
+# a folder for each, which stands before the packages of the environment. numpy 2 came after 1.17 and 1.18; a release that
+# has no package for this Python is left out
+.runtimes/%/.fetched: | $(VENV)/.installed-dev
+	@mkdir -p $(@D)
+	$(PIP) install --no-deps --target $(@D) "onnxruntime==$*.*" $(if $(filter 1.17 1.18,$*),"numpy<2") || \
+	  echo "onnxruntime $* is left out" >&2
+	@touch $@
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/eager.py
@@ -47,7 +65,7 @@ types: $(VENV)/.installed-dev
 	cd build/package && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p interchange
 
 clean:
-	rm -rf .demo build .mypy_cache .pytest_cache .ruff_cache .hypothesis interchange.egg-info
+	rm -rf .demo .runtimes build .mypy_cache .pytest_cache .ruff_cache .hypothesis interchange.egg-info
 	@if [ -f .venv/.made-by-make ]; then rm -rf .venv; fi
 
 # -- the virtual environment: made once, installed into again when pyproject.toml changes --------------------------------
