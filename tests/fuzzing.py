@@ -7,6 +7,7 @@ by its seed and number alone: ``--seed 7 --first 1234 --count 1`` runs it again.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
@@ -18,7 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -332,11 +333,24 @@ def entries(path: Path) -> dict[str, Callable[[], object]]:
         "check a path": lambda: ix.check(path, limits=small).text(),
         "check bytes": lambda: ix.check(data, limits=small).to_dict(),
         "show": lambda: summarize(path),
+        "interchange show": lambda: command("show", str(path)),
+        "interchange diff": lambda: command("diff", str(path), str(path), "--json"),
         "diff": lambda: ix.diff(path, noted()).text(),
         "diff with itself": lambda: ix.diff(data, path).verdict,
         "import": lambda: ix.import_model(path),
         "load": lambda: ix.load(path, threads=1),
     }
+
+
+def command(*args: str) -> None:
+    """Run a command as it is; what it prints goes nowhere."""
+    from interchange.cli import run
+
+    told = io.StringIO()
+    with redirect_stdout(told), redirect_stderr(told):
+        status = run(args)
+    assert status < 3, told.getvalue()
+    assert "\x1b" not in told.getvalue()
 
 
 def wrong(read: Callable[[], object]) -> str | None:

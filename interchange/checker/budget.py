@@ -111,7 +111,7 @@ def look_after(
             yield (
                 "elements",
                 Problem(
-                    f"node {node.label} makes a value of {count} elements",
+                    f"node {node.label} makes a value of {about(count)} elements",
                     node.where(name),
                     found=f"{name}: {reader_text(outputs[name])}",
                     expected=f"at most {limits.elements} elements (the limit `elements`)",
@@ -119,6 +119,11 @@ def look_after(
                     fix="if the model is yours, make the value smaller or raise the limit; if not, do not load it",
                 ),
             )
+
+
+def about(count: int) -> str:
+    """A number for a reader; Python writes none of more than 4,300 digits."""
+    return str(count) if count < 10**9 else f"about 10**{int(math.log10(count))}"
 
 
 def elements(proto: Any) -> int | None:

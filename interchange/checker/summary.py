@@ -20,6 +20,7 @@ from interchange.errors import FileError, UsageError
 from interchange.graph import opening
 from interchange.graph.notes import read_note
 from interchange.graph.sizes import SizeNames
+from interchange.graph.tensor import MAX_SIZE
 
 Sizes = Mapping[str, int]
 Shape = list[DimLike] | None
@@ -66,14 +67,20 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
         "state": _json(notes, "state", []),
         "dims": _json(notes, "dims", {}),
         "guards": [Guard.from_dict(g).to_dict() for g in _json(notes, "guards", [])],
-        "parameters": sum(math.prod(t.dims) for t in weights),
-        "parameter_bytes": sum(nbytes(d, math.prod(t.dims)) for t in weights if (d := from_onnx(t.data_type))),
+        "parameters": sum(_elements(t) for t in weights),
+        "parameter_bytes": sum(nbytes(d, _elements(t)) for t in weights if (d := from_onnx(t.data_type))),
         "macs": _work(ctx, _size_names(ctx, sizes or {}), sizes or {}),
         "operators": dict(Counter(n.op for n in ctx.nodes()).most_common()),
         "runs_in": _runs_in(ctx),
         "evidence": _json(notes, "evidence", None),
         "metadata": {k: v for k, v in notes.items() if not k.startswith("interchange.")},
     }
+
+
+def _elements(tensor: Any) -> int:
+    """0 for dims that no tensor can have: `check` tells of them."""
+    count = math.prod(tensor.dims)
+    return count if 0 <= count <= MAX_SIZE else 0
 
 
 def _json(notes: Mapping[str, str], key: str, default: Any) -> Any:
@@ -153,7 +160,7 @@ def _work(ctx: Context, names: SizeNames, sizes: Sizes) -> dict[str, Any]:
                 continue
             shapes = [_shape(types.get(n), n, names, sizes) for n in (*node.proto.input, *node.proto.output[:1])]
             count = _MACS[op](node, shapes)
-            if count is None:
+            if count is None or (isinstance(count, int) and abs(count) > MAX_SIZE):
                 unknown += 1
             else:
                 total = total + count
