@@ -43,6 +43,7 @@ _SHOWN = 10  # findings of one code
 )  # fmt: skip
 @click.option("--fix", "repair", is_flag=True, help="Repair what can be repaired; -o names the new file.")
 @click.option("-o", "fixed", type=click.Path(), metavar="FILE", help="Where --fix writes the repaired model.")
+@click.option("--allow-lossy", is_flag=True, help="--fix for a target may round: float64 computed in float32.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Change a limit: nodes=500000.")
 @click.option("--trust-links", is_flag=True, help="Follow links to data files outside the model's folder.")
 @click.option("--deny", multiple=True, type=click.Choice(_DENIALS), help="Refuse this too; for files of strangers.")
@@ -99,7 +100,9 @@ def command(
     reports, failed = [], False
     for path in paths:
         try:
-            reports.append(_repair(path, fixed, config, options) if fixed else _check(path, config, options))
+            lossy = settings["allow_lossy"]
+            found = _repair(path, fixed, config, options, lossy) if fixed else _check(path, config, options)
+            reports.append(found)
         except FileError as error:
             if error.code != "IX301" or len(paths) == 1:
                 raise
@@ -179,13 +182,13 @@ def _check(path: str, config: Config, options: dict[str, Any]) -> Report:
         return check(path, ignore=config.ignored(path), **options)
 
 
-def _repair(path: str, fixed: str, config: Config, options: dict[str, Any]) -> Report:
+def _repair(path: str, fixed: str, config: Config, options: dict[str, Any], allow_lossy: bool) -> Report:
     """The report on the repaired form of a file."""
     from interchange.checker import fix
     from interchange.cli.output import progress
 
     with progress(f"repairing {path}"):
-        result = fix(path, ignore=config.ignored(path), **options)
+        result = fix(path, ignore=config.ignored(path), allow_lossy=allow_lossy, **options)
         result.save(fixed)
     return replace(result.report.named(fixed), repaired=result.done)
 

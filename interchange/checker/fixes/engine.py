@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from interchange.checker.context import Context
 from interchange.checker.engine import check, look
 from interchange.checker.fixes import nodes, structure  # noqa: F401  (registers the repairs)
+from interchange.checker.fixes.target import around_kernels
 from interchange.checker.fixes.work import FIXES, Fix, Work
 from interchange.checker.report import Finding, Repaired, Report
 from interchange.checker.rule import all_rules
@@ -19,7 +20,6 @@ from interchange.errors import FileError, UsageError
 from interchange.graph import files, opening
 from interchange.graph.atomic import NewFile, mode_of, sync_folder
 from interchange.graph.core import ModelIR
-from interchange.graph.external import Folder
 from interchange.graph.limits import Limits
 from interchange.graph.opening import Written
 from interchange.graph.proto import from_proto, to_proto
@@ -34,7 +34,8 @@ _PASSES = 8  # a repair can bring another problem to light; in practice two are 
 class Fixed:
     """A repaired model.
 
-    done: what was repaired, in order.  before, report: the findings before and after.
+    done: what was repaired, in order.  before, report: the findings before and after.  written: the model as a message,
+    with the data that is not in it.  source: the path it came from.  data: the data files that it had there.
     """
 
     written: Written
@@ -42,6 +43,7 @@ class Fixed:
     before: Report
     report: Report
     source: str | None
+    data: frozenset[str]
     trust_links: bool = False
 
     @cached_property
@@ -63,10 +65,9 @@ class Fixed:
         broken to bring the data along.
         """
         target = Path(os.path.realpath(path))
-        locations = _locations(self.written.proto)
         if self.source is not None:
             folder = Path(self.source).parent
-            for taken in (Path(self.source), *(folder / name for name in locations)):
+            for taken in (Path(self.source), *(folder / name for name in self.data)):
                 if _same(taken, target):
                     raise UsageError(
                         "IX835",
@@ -76,7 +77,7 @@ class Fixed:
                         expected="another file",
                         fix="give a new name: interchange check model.onnx --fix -o fixed.onnx",
                     )
-        if not locations:
+        if not self.data:
             return [_write(target, self.model)]
         try:
             ir = from_proto(
@@ -98,6 +99,7 @@ def fix(
     model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto,
     *,
     target: str | None = None,
+    allow_lossy: bool = False,
     select: str | Sequence[str] | None = None,
     ignore: str | Sequence[str] | None = None,
     trust_links: bool = False,
@@ -108,7 +110,8 @@ def fix(
 ) -> Fixed:
     """Repair what can be repaired without a change of what the model computes. The model that is given stays as it is.
 
-    Parameters as of `interchange.check`; select and ignore also choose what is repaired.
+    Parameters as of `interchange.check`; select and ignore also choose what is repaired. With a target, nodes for whose
+    dtypes it has no kernel compute in a wider dtype, between casts; allow_lossy: also float64 in float32, which rounds.
     Raises CheckError for what is no model, or cannot be looked at, with the code of that finding; and what `check`
     raises.
     """
@@ -122,21 +125,26 @@ def fix(
     Report(before.file, stop, before.facts).raise_if_errors()
     path = os.fspath(model) if isinstance(model, (str, os.PathLike)) else None
     written = _copy(model, known)
+    data = frozenset(_locations(written.proto))
     done: list[Repaired] = []
     report = before
     for _ in range(_PASSES):
         codes = {f.code for f in report.findings}
-        told = [r for f in FIXES if f.code in codes for r in _apply(f, written, before.file, known, trust_links)]
+        told = [r for f in FIXES if f.code in codes for r in _apply(f, written, before.file, target, known)]
         if not told:
             break
         done += told
         report = look(written, **options, limits=known, name=before.file)
-    return Fixed(written, tuple(done), before, report, path, trust_links)
+    if target is not None and any(f.code == "IX584" for f in report.findings):
+        written, told = around_kernels(written, target, allow_lossy=allow_lossy, trust_links=trust_links)
+        done += told
+        report = look(written, **options, limits=known, name=before.file) if told else report
+    return Fixed(written, tuple(done), before, report, path, data, trust_links)
 
 
 def fixable(findings: Iterable[Finding]) -> int:
     """How many of the findings are of a kind that `fix` may repair."""
-    codes = {f.code for f in FIXES}
+    codes = {"IX584", *(f.code for f in FIXES)}
     return sum(f.code in codes for f in findings)
 
 
@@ -145,29 +153,23 @@ def _copy(model: Any, limits: Limits) -> Written:
     import onnx
 
     if isinstance(model, ModelIR):
-        return Written(to_proto(model), {}, None, b"")
+        return opening.in_memory(to_proto(model))
     if isinstance(model, (str, os.PathLike, bytes)):
         return opening.read(model, limits)
     proto = onnx.ModelProto()
     proto.CopyFrom(model)
-    return Written(proto, {}, None, b"")
+    return opening.in_memory(proto)
 
 
-def _context(written: Written, name: str, limits: Limits, trust_links: bool) -> Context:
-    folder = Folder(written.folder, trust_links) if written.folder is not None else None
-    return Context(written, folder, name, limits=limits)
-
-
-def _apply(fix: Fix, written: Written, name: str, limits: Limits, trust_links: bool) -> list[Repaired]:
-    """One repair, of the model as it is now."""
-    ctx = _context(written, name, limits, trust_links)
-    findings: list[Finding] = []
-    for rule in all_rules().values():
-        if fix.needs_types or rule.code == fix.code:
-            found = list(rule.run(ctx))
-        if rule.code == fix.code:
-            findings = found
-            break
+def _apply(fix: Fix, written: Written, name: str, target: str | None, limits: Limits) -> list[Repaired]:
+    """One repair, of the model as it is now: an earlier one may have changed it since the check."""
+    ctx = Context(written, None, name, target, limits)
+    rules = all_rules()
+    before = list(rules.values())[: list(rules).index(fix.code)] if fix.needs_types else []
+    for rule in before:
+        for _ in rule.run(ctx):  # marks what is broken, so that no types are inferred from it
+            pass
+    findings = list(rules[fix.code].run(ctx))
     if not findings:
         return []
     return [Repaired(fix.code, what) for what in fix.repair(Work(ctx, written.windows), findings)]
