@@ -47,6 +47,8 @@ def damage(name: str, text: str) -> str:
         if name == "guards":
             for guard in value:
                 Guard.from_dict(guard)
+                if not isinstance(guard.get("where"), str | None):
+                    return f"a guard from the line {guard['where']!r}"
         elif name == "dims":
             for low, high in value.values():
                 if not isinstance(low, int) or not (high is None or isinstance(high, int)):
