@@ -19,10 +19,11 @@ def _scatter(node: Any, opset: int) -> bool:
 
 def _upsample(node: Any, opset: int) -> bool:
     """Upsample is a Resize of the coordinates x / scale, rounded down."""
-    if len(node.input) != 2:  # before opset 9 the factors were an attribute
+    # before opset 9 the factors were an attribute; Resize of opsets 11 and 12 wants a region that means nothing here
+    if len(node.input) != 2 or opset in (11, 12):
         return False
     node.op_type = "Resize"
-    if opset >= 11:
+    if opset >= 13:
         node.input.insert(1, "")
         linear = any(a.name == "mode" and a.s == b"linear" for a in node.attribute)
         node.attribute.add(name="coordinate_transformation_mode", type=3, s=b"asymmetric")

@@ -26,7 +26,8 @@ def ir_version(work: Work, findings: Sequence[Finding]) -> Repairs:
 
     model, old = work.ctx.model, work.ctx.model.ir_version
     model.ir_version = schemas.resolve(work.ctx.target).ir_version
-    if any(RULES["IX529"].run(Context(work.ctx.written, None, work.ctx.file))):
+    overloads = model.ir_version < 10 and any(f.overload for f in model.functions)  # readers would mix them up
+    if overloads or any(RULES["IX529"].run(Context(work.ctx.written, None, work.ctx.file))):
         model.ir_version = old
     else:
         yield f"lowered the IR version from {old} to {model.ir_version}: nothing in the model needs a later one"
