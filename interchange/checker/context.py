@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from interchange.checker.forms import Form, forms_of
 from interchange.checker.report import Where
 from interchange.errors import FileError, SchemaError
 from interchange.graph.external import Folder
@@ -91,6 +93,7 @@ class Scope:
     holder: int = -1
     is_function: bool = False
     inner: dict[int, list[Scope]] = field(default_factory=dict)
+    _refs: dict[int, NodeRef] = field(default_factory=dict, repr=False)
 
     @cached_property
     def known_opsets(self) -> dict[str, int]:
@@ -99,8 +102,42 @@ class Scope:
 
     @cached_property
     def nodes(self) -> list[NodeRef]:
-        """Its nodes in the file's order."""
-        return [NodeRef(node, self, i) for i, node in enumerate(self.proto.node)]
+        """Its nodes in the file's order. Where all of a large graph are not needed, `node` and `forms` are faster."""
+        return [self.node(i) for i in range(len(self.proto.node))]
+
+    def node(self, index: int) -> NodeRef:
+        """The node of a number."""
+        found = self._refs.get(index)
+        if found is None:
+            found = self._refs[index] = NodeRef(self.proto.node[index], self, index)
+        return found
+
+    @cached_property
+    def inputs_of(self) -> list[tuple[str, ...]]:
+        """The inputs of each node."""
+        return [tuple(n.input) for n in self.proto.node]
+
+    @cached_property
+    def outputs_of(self) -> list[tuple[str, ...]]:
+        """The outputs of each node."""
+        return [tuple(n.output) for n in self.proto.node]
+
+    @cached_property
+    def forms(self) -> list[Form]:
+        """How each node is written: nodes that are written alike share one."""
+        return forms_of(self)
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether each value is made before it is read. Then no node waits for itself either."""
+        late = set(self.makers) - self.given
+        for index, (ins, outs) in enumerate(zip(self.inputs_of, self.outputs_of, strict=True)):
+            if index in self.inner:
+                ins = (*ins, *(n for scope in self.inner[index] for n in scope.free))
+            if not late.isdisjoint(ins):
+                return False
+            late.difference_update(outs)
+        return True
 
     @cached_property
     def inputs(self) -> list[str]:
@@ -123,10 +160,12 @@ class Scope:
     def makers(self) -> dict[str, list[int]]:
         """Value -> the numbers of the nodes that make it."""
         made: dict[str, list[int]] = {}
-        for node in self.nodes:
-            for name in node.proto.output:
-                if name:
-                    made.setdefault(name, []).append(node.index)
+        for index, names in enumerate(self.outputs_of):
+            for name in names:
+                if name in made:
+                    made[name].append(index)
+                elif name:
+                    made[name] = [index]
         return made
 
     @cached_property
@@ -142,8 +181,14 @@ class Scope:
     @cached_property
     def free(self) -> set[str]:
         """Names it takes from outside."""
-        used = {name for node in self.nodes for name in node.reads()} | {o for o in self.outputs if o}
-        return used - self.names
+        return (self.used | {o for o in self.outputs if o}) - self.names
+
+    @cached_property
+    def used(self) -> set[str]:
+        """Names its nodes read, and their subgraphs from here or outside."""
+        used = set(itertools.chain.from_iterable(self.inputs_of))
+        used.update(*(scope.free for inner in self.inner.values() for scope in inner))
+        return used - {""}
 
     def sees(self, name: str) -> bool:
         """Whether the name is defined here or in a graph around; not whether it is made in time."""
@@ -205,7 +250,7 @@ class Context:
             if not node.attribute:
                 continue
             for attribute, graph in graphs_of(node):
-                path = f"{scope.path or 'the graph'} / {scope.nodes[index].label}.{attribute}"
+                path = f"{scope.path or 'the graph'} / {scope.node(index).label}.{attribute}"
                 child = Scope(graph, self.file, path, scope.opsets, scope, index)
                 scope.inner.setdefault(index, []).append(child)
                 self._scope(child)
@@ -224,6 +269,26 @@ class Context:
         """All nodes of all graphs and functions."""
         for scope in self.scopes:
             yield from scope.nodes
+
+    @cached_property
+    def forms(self) -> list[Form]:
+        """The ways in which nodes are written, of all graphs and functions."""
+        found = list(dict.fromkeys(itertools.chain.from_iterable(scope.forms for scope in self.scopes)))
+        for form in found:
+            form.is_call = form.first.key in self.functions
+            form.schema = None if form.is_call else self.schema(form.first)
+        return found
+
+    def forms_in(self, scope: Scope) -> list[Form]:
+        """How each node of a scope is written."""
+        return scope.forms if self.forms else []
+
+    def nodes_of(self, *ops: str) -> Iterator[NodeRef]:
+        """The nodes of ONNX's own operators of these names that nothing is wrong with so far."""
+        for form in self.forms:
+            domain, op, _ = form.first.key
+            if op in ops and not domain and not form.is_call:
+                yield from (node for node in form.nodes if node not in self.broken)
 
     def whole_nodes(self) -> Iterator[tuple[NodeRef, OpSchema]]:
         """The nodes nothing is wrong with so far, with their schema; not calls of local functions."""

@@ -82,6 +82,8 @@ def predict(ctx: Context, releases: Sequence[str]) -> Prediction:
         if beyond:
             result.limits[release.name] = beyond
     loaders = [r for r in runtimes if r.name not in result.limits]
+    if not loaders:
+        return result
     found: dict[Any, Refusal | None] = {}
     for node, call in _calls(ctx):
         key = call, *_aspects(ctx, node, call)

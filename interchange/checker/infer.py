@@ -7,12 +7,15 @@ known, or which an earlier rule found broken, contributes what the file declares
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interchange.checker import budget, shapes
 from interchange.checker.context import Context, NodeRef, Scope, domain_of, sentence
+from interchange.checker.forms import Form
 from interchange.checker.looks import look
 from interchange.checker.rule import Problem
 from interchange.checker.typetext import elem_text, onnx_text, reader_text
@@ -37,9 +40,11 @@ class Inferred:
     runs: dict[Scope, list[Types]] = field(default_factory=dict)
     data: dict[Scope, dict[str, Any]] = field(default_factory=dict)
     problems: dict[str, dict[Problem, None]] = field(default_factory=dict)
+    count: int = 0
 
     def add(self, kind: str, problem: Problem) -> None:
         """Note a problem; the same one counts once."""
+        self.count += 1
         self.problems.setdefault(kind, {})[problem] = None
 
 
@@ -55,7 +60,8 @@ def infer(ctx: Context) -> Inferred:
 
 def _has_open_sizes(ctx: Context, result: Inferred) -> bool:
     """Whether a value of the main graph has a size, or a rank, that the walk could not tell."""
-    tensors = (t.tensor_type for t in result.types[ctx.main].values() if t.WhichOneof("value") == "tensor_type")
+    types = {id(t): t for t in result.types[ctx.main].values()}.values()
+    tensors = (t.tensor_type for t in types if t.WhichOneof("value") == "tensor_type")
     return any(not t.HasField("shape") or any(d.WhichOneof("value") is None for d in t.shape.dim) for t in tensors)
 
 
@@ -65,6 +71,14 @@ class _Walk:
         self.ctx, self.result, self._hints = ctx, Inferred(), hints
         self._expansion = budget.expansion(ctx) if ctx.functions else {}
         self._calls: dict[tuple[Any, ...], list[Any]] = {}
+        self._seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._types: dict[bytes, Any] = {}
+        self._tensors: dict[tuple[int, tuple[int, ...]], Any] = {}
+        self._constants: dict[Any, Any] = {}
+        self._floats: set[int] = set()
+        self._fleeting = False
+        self._whole: dict[int, bool] = {}
+        self._conflicts: dict[tuple[int, int], tuple[str, str]] = {}
         self._symbols = {
             d.dim_param for v in ctx.model.graph.input for d in v.type.tensor_type.shape.dim if d.dim_param
         }
@@ -88,40 +102,126 @@ class _Walk:
     ) -> Types:
         """Types of a scope's values. given: its inputs' types where the caller knows them."""
         declared = {v.name: v.type for _, v in scope.infos() if v.type.WhichOneof("value")}
+        inputs = set(scope.inputs)
         types: Types = dict(outer)
         data: dict[str, Any] = dict(outer_data)
         for name in scope.inputs:
             found = declared.get(name) or given.get(name)
             types.pop(name, None)
             if found is not None:
-                types[name] = found
+                types[name] = self._interned(found)
         if not scope.is_function:
             for tensor in scope.proto.initializer:
-                types[tensor.name] = _tensor_type(tensor)
-                if tensor.name not in scope.inputs:
-                    self._keep(data, tensor.name, tensor)
-                elif tensor.name in declared:
-                    self._compare(scope, tensor.name, types[tensor.name], declared[tensor.name], None)
-                    types[tensor.name] = declared[tensor.name]
+                name, dims = tensor.name, tuple(tensor.dims)
+                types[name] = self._tensor_type(tensor.data_type, dims)
+                if name not in inputs:
+                    self._keep(data, name, tensor, dims)
+                elif name in declared:
+                    told = self._interned(declared[name])
+                    self._compare(scope, name, types[name], told, None)
+                    types[name] = told
             for sparse in scope.proto.sparse_initializer:
-                types[sparse.values.name] = _sparse_type(sparse)
-        for node in scope.nodes:
-            outputs = self.node(node, types, data, depth, attributes or {})
-            for name in node.proto.output:
-                if name:
-                    types.pop(name, None)
-                    found = self._merge(scope, node, name, outputs.get(name), declared.get(name))
-                    if found is not None:
-                        types[name] = found
+                types[sparse.values.name] = self._interned(_sparse_type(sparse))
+        known = {name: self._interned(proto) for name, proto in declared.items()}
+        broken = {node.index for node in self.ctx.broken if node.scope is scope}
+        for index, form in enumerate(self.ctx.forms_in(scope)):
+            names = scope.outputs_of[index]
+            outputs = None
+            if form.plain and form.schema is not None and index not in broken:
+                outputs = self._as_before(form, scope.inputs_of[index], types, data)
+            if outputs is None:
+                outputs = self._looked_at(scope, index, form, types, data, depth, attributes or {}, index in broken)
+            for name, found in zip(names, outputs, strict=False):
+                if not name:
+                    continue
+                types.pop(name, None)
+                if name in known or name in self._hints or found is None or not self._is_whole(found):
+                    found = self._merge(scope, index, name, found, known.get(name))
+                if found is not None:
+                    types[name] = found
         self.result.types[scope] = types
         self.result.runs.setdefault(scope, []).append(types)
         self.result.data[scope] = data
         return types
 
-    def _keep(self, data: dict[str, Any], name: str, tensor: Any) -> None:
-        """Constants that decide shapes: small ones, whose bytes are in the proto."""
-        if shapes.is_small(tensor):
-            data[name] = tensor
+    # -- nodes that are written alike, with inputs of the same types --------------------------------------------------
+    def _as_before(
+        self, form: Form, inputs: tuple[str, ...], types: Types, data: dict[str, Any]
+    ) -> tuple[Any, ...] | None:
+        """Types of a node's outputs, if such a node was looked at and nothing was wrong with it."""
+        try:
+            return self._seen.get(self._key(form, inputs, types, data))
+        except KeyError:  # the type of an input is not known
+            return None
+
+    def _key(self, form: Form, inputs: tuple[str, ...], types: Types, data: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What the types of a node's outputs follow from: its form, types of its inputs, constants among them."""
+        key: tuple[Any, ...] = (form, *(id(types[n]) if n else 0 for n in inputs))
+        if data.keys().isdisjoint(inputs):
+            return key
+        constants = [id(data[n]) if n in data else 0 for n in inputs]
+        if form.first.proto.op_type not in _READ_FLOATS:
+            constants = [0 if c in self._floats else c for c in constants]
+        return (*key, *constants)
+
+    def _looked_at(
+        self,
+        scope: Scope,
+        index: int,
+        form: Form,
+        types: Types,
+        data: dict[str, Any],
+        depth: int,
+        attributes: Mapping[str, Any],
+        broken: bool,
+    ) -> tuple[Any, ...]:
+        node, told = scope.node(index), self.result.count
+        self._fleeting = False
+        found = self.node(node, types, data, depth, attributes)
+        names = scope.outputs_of[index]
+        outputs = tuple(self._interned(found[n]) if n in found else None for n in names)
+        if self._repeats(form) and not broken and told == self.result.count and data.keys().isdisjoint(names):
+            with suppress(KeyError):
+                self._seen[self._key(form, scope.inputs_of[index], types, data)] = outputs
+        return outputs
+
+    def _repeats(self, form: Form) -> bool:
+        """Whether what was found of a node holds for others of its form: no weight decided it."""
+        return form.plain and form.schema is not None and not self._fleeting
+
+    def _interned(self, proto: Any) -> Any:
+        """The one TypeProto for all types that are equal: `_key` tells them apart by identity."""
+        return self._types.setdefault(proto.SerializeToString(deterministic=True), proto)
+
+    def _is_whole(self, proto: Any) -> bool:
+        """Whether all sizes of an interned type are known."""
+        found = self._whole.get(id(proto))
+        if found is None:
+            tensor = proto.tensor_type
+            found = self._whole[id(proto)] = proto.WhichOneof("value") != "tensor_type" or (
+                tensor.HasField("shape") and all(d.WhichOneof("value") for d in tensor.shape.dim)
+            )
+        return found
+
+    def _tensor_type(self, number: int, dims: tuple[int, ...]) -> Any:
+        found = self._tensors.get((number, dims))
+        if found is None:
+            import onnx
+
+            found = self._interned(onnx.helper.make_tensor_type_proto(number, dims))
+            self._tensors[number, dims] = found
+        return found
+
+    def _keep(self, data: dict[str, Any], name: str, tensor: Any, dims: tuple[int, ...]) -> None:
+        """Constants that decide shapes: small ones, whose bytes are in the proto. Equal integers are one object."""
+        if tensor.data_location == 1 or math.prod(dims) > shapes.SMALL or min(dims, default=0) < 0:
+            return
+        if tensor.data_type == 7:  # TensorProto.INT64: shapes, axes, indices
+            content = dims, tensor.raw_data, tuple(tensor.int64_data)
+            tensor = self._constants.setdefault(content, tensor)
+        elif tensor.data_type in (1, 10, 11, 16):  # FLOAT, FLOAT16, DOUBLE, BFLOAT16: weights, as a rule
+            self._floats.add(id(tensor))
+        data[name] = tensor
 
     # -- one node -----------------------------------------------------------------------------------------------------
     def node(
@@ -159,7 +259,9 @@ class _Walk:
             )
             return {}
         problems = list(budget.look_before(node, proto, types, ctx.limits))
-        problems += look(node, proto, types, data)  # before onnx's rule: they say more than it does
+        seen = _Watched(data, self._floats)
+        problems += look(node, proto, types, seen)  # before onnx's rule: they say more than it does
+        self._fleeting = seen.touched
         outputs = None if any(p.severity is None for _, p in problems) else self._by_rule(node, proto, types, data)
         if outputs is not None:
             problems += budget.look_after(node, proto, types, outputs, ctx.limits)
@@ -232,30 +334,57 @@ class _Walk:
         return {n: t for n, t in found if n and t is not None}
 
     # -- declared against inferred ------------------------------------------------------------------------------------
-    def _merge(self, scope: Scope, node: NodeRef, name: str, inferred: Any, declared: Any) -> Any:
+    def _merge(self, scope: Scope, index: int, name: str, inferred: Any, declared: Any) -> Any:
+        """What is known of a value from both sides, interned."""
         hint = self._hints.get(name) if scope is self.ctx.main else None
         if inferred is None or not inferred.WhichOneof("value"):
             return declared or hint
         if declared is not None:
-            self._compare(scope, name, inferred, declared, node)
-        return shapes.filled(inferred, declared if declared is not None else None, hint)
+            self._compare(scope, name, inferred, declared, index)
+        found = shapes.filled(inferred, declared, hint)
+        return found if found is inferred else self._interned(found)
 
-    def _compare(self, scope: Scope, name: str, inferred: Any, declared: Any, node: NodeRef | None) -> None:
-        where = node.where(name) if node is not None else scope.place(name)
-        kind, message = shapes.conflict(inferred, declared, self._symbols)
+    def _compare(self, scope: Scope, name: str, inferred: Any, declared: Any, index: int | None) -> None:
+        pair = id(inferred), id(declared)  # both are interned
+        if pair not in self._conflicts:
+            self._conflicts[pair] = shapes.conflict(inferred, declared, self._symbols)
+        kind, message = self._conflicts[pair]
         if kind:
+            node = None if index is None else scope.node(index)
             maker = f"node {node.label} ({node.op}) gives" if node is not None else "its data is"
             self.result.add(
                 kind,
                 Problem(
                     f"{name!r} is declared as {reader_text(declared)}, but {maker} {reader_text(inferred)}{message}",
-                    where,
+                    node.where(name) if node is not None else scope.place(name),
                     found=f"declared {reader_text(declared)}",
                     expected=reader_text(inferred),
                     why="who relies on the declaration gets something else; some runtimes refuse the model",
                     fix="correct the declaration, or the node",
                 ),
             )
+
+
+# operators whose shape rule reads constants that are no integers
+_READ_FLOATS = frozenset({"MelWeightMatrix", "OneHot", "Range", "Resize", "Upsample"})
+
+
+class _Watched(Mapping[str, Any]):
+    """Constants that are given to a look.  touched: whether one of the `floats` was read."""
+
+    def __init__(self, data: Mapping[str, Any], floats: set[int]) -> None:
+        self.data, self.floats, self.touched = data, floats, False
+
+    def __getitem__(self, name: str) -> Any:
+        found = self.data[name]
+        self.touched = self.touched or id(found) in self.floats
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
 
 
 def _all(scope: Scope) -> Iterator[NodeRef]:
@@ -333,12 +462,6 @@ def _body_inputs(proto: Any, body: Scope, types: Types) -> Types:
         )
         return {n: t for n, t in found.items() if t is not None}
     return {}
-
-
-def _tensor_type(tensor: Any) -> Any:
-    import onnx
-
-    return onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
 
 
 def _sparse_type(sparse: Any) -> Any:

@@ -15,11 +15,16 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from interchange.checker.context import Context
+from interchange.checker.context import Context, NodeRef
 from interchange.checker.report import SEVERITIES, Finding, Severity, Where
 from interchange.errors import UsageError
+
+if TYPE_CHECKING:
+    from interchange.schemas import OpSchema
 
 GROUP = "interchange.rules"
 """The group of entry points whose modules (or functions, which are called) hold rules."""
@@ -91,6 +96,32 @@ def rule(code: str, severity: Severity, title: str) -> Callable[[Callable[[Conte
             _check(code, severity, look)
         RULES[code] = Rule(code, severity, title, look)
         return RULES[code]
+
+    return add
+
+
+def node_rule(
+    code: str, severity: Severity, title: str
+) -> Callable[[Callable[[NodeRef, OpSchema], Iterable[Problem]]], Rule]:
+    """Register a function of a node and its schema, which looks at nothing but how the node is written.
+
+    It is asked for one of all nodes that are written alike, and for each of them where that finds something. After an
+    error later rules leave the node alone. Raises as `rule` does.
+    """
+
+    def add(look: Callable[[NodeRef, OpSchema], Iterable[Problem]]) -> Rule:
+        @wraps(look)
+        def over_model(ctx: Context) -> Iterator[Problem]:
+            for form in ctx.forms:
+                if form.schema is None or next(iter(look(form.first, form.schema)), None) is None:
+                    continue
+                for node in form.nodes:
+                    problems = () if node in ctx.broken else tuple(look(node, form.schema))
+                    if any((p.severity or severity) == "error" for p in problems):
+                        ctx.broken.add(node)
+                    yield from problems
+
+        return rule(code, severity, title)(over_model)
 
     return add
 

@@ -12,7 +12,7 @@ from interchange.checker.context import domain_of
 from interchange.checker.typetext import dim_text
 from interchange.dtypes import Array
 
-_SMALL = 1024  # elements of a constant that may decide a shape or an index
+SMALL = 1024  # elements of a constant that may decide a shape or an index
 
 Types = Mapping[str, Any]
 
@@ -20,7 +20,7 @@ Types = Mapping[str, Any]
 # -- constants --------------------------------------------------------------------------------------------------------
 def is_small(tensor: Any) -> bool:
     """Whether its data stands in the proto and is small."""
-    return tensor.data_location != 1 and all(d >= 0 for d in tensor.dims) and math.prod(tensor.dims) <= _SMALL
+    return tensor.data_location != 1 and all(d >= 0 for d in tensor.dims) and math.prod(tensor.dims) <= SMALL
 
 
 def array_of(tensor: Any) -> Array | None:
@@ -47,7 +47,7 @@ def constant(proto: Any, types: Types, data: dict[str, Any]) -> None:
             data[name] = tensor
         return
     found = _computed(proto, types, data)
-    if found is not None and found.size <= _SMALL:
+    if found is not None and found.size <= SMALL:
         data[name] = numpy_helper.from_array(found)
 
 
