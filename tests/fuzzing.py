@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
@@ -71,7 +72,7 @@ BYTES = (b"", b"\0", b"\xff" * 8, b"abc", b"\x7f" * 64, bytes(range(256)))
 @cache
 def seeds() -> tuple[bytes, ...]:
     """Valid models, which between them use everything that a model file can say."""
-    from broken_models import branch, calling, condition, node, relu, value
+    from bad_models.building import branch, calling, condition, node, relu, value
     from graph_models import MODELS
 
     made = [build()[0] for build in MODELS.values()]
@@ -211,7 +212,7 @@ def _scalar(field: Any, everything: list[Message], rnd: random.Random) -> Any:
 
 def nested(rnd: random.Random) -> onnx.ModelProto:
     """Subgraphs in subgraphs, or functions that call functions, more of them than anybody needs."""
-    from broken_models import F, branch, model, node, value
+    from bad_models.building import F, branch, model, node, value
 
     if rnd.random() < 0.5:
         depth = rnd.choice((3, 10, 30))  # protobuf reads 100 messages deep, an If is three
@@ -325,6 +326,7 @@ def case(seed: int, number: int) -> bytes:
 def entries(path: Path) -> dict[str, Callable[[], object]]:
     """Everything that reads a model file."""
     import interchange as ix
+    from interchange.checker.fixes import fix
     from interchange.checker.summary import summarize
 
     data = path.read_bytes()
@@ -335,6 +337,7 @@ def entries(path: Path) -> dict[str, Callable[[], object]]:
         "show": lambda: summarize(path),
         "interchange show": lambda: command("show", str(path)),
         "interchange diff": lambda: command("diff", str(path), str(path), "--json"),
+        "fix": lambda: fix(data, limits=small),
         "diff": lambda: ix.diff(path, noted()).text(),
         "diff with itself": lambda: ix.diff(data, path).verdict,
         "import": lambda: ix.import_model(path),
@@ -366,12 +369,12 @@ def wrong(read: Callable[[], object]) -> str | None:
     return None
 
 
-def try_cases(seed: int, first: int, count: int, only: str | None) -> None:
+def try_cases(cases: Iterable[tuple[int, bytes]], only: str | None = None) -> None:
     """Run cases, one after the other; a line of JSON before and after each reading, for `fuzz`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.onnx"
-        for number in range(first, first + count):
-            path.write_bytes(case(seed, number))
+        for number, data in cases:
+            path.write_bytes(data)
             for name, read in entries(path).items():
                 if only is None or name == only:
                     _say(case=number, entry=name)
@@ -380,8 +383,6 @@ def try_cases(seed: int, first: int, count: int, only: str | None) -> None:
                     if problem is None and resident > MEMORY:
                         problem = f"{resident >> 20} MiB of memory"
                     _say(problem=problem)
-                    if resident > MEMORY:
-                        sys.exit(0)
 
 
 def _say(**message: Any) -> None:
@@ -394,44 +395,54 @@ def fuzz(seed: int, seconds: float, folder: Path, count: int = 10**9, first: int
     A find says the case, what read it, and what came out; its file is written to `folder`.
     """
     finds: list[str] = []
-    end, number = time.monotonic() + seconds, first
-    while time.monotonic() < end and number < first + count:
-        number, entry, problem = _child(seed, number, first + count - number, end)
+    end, number, last = time.monotonic() + seconds, first, first + count
+    while time.monotonic() < end and number < last:
+        number, entry, problem = watch(
+            ["--seed", str(seed), "--first", str(number), "--count", str(last - number)], end
+        )
         if problem is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            file = folder / f"{seed}_{number}.onnx"
-            file.write_bytes(case(seed, number))
+            (folder / f"{seed}_{number}.onnx").write_bytes(case(seed, number))
             finds.append(f"seed {seed}, case {number}, {entry}: {problem.strip()}")
-            number += 1
+        number += 1
     return number - first, finds
 
 
-def _child(seed: int, first: int, count: int, end: float) -> tuple[int, str, str | None]:
-    """(the case it came to, what read it, what was wrong: None if time was up)."""
-    command = [sys.executable, __file__, "--try", f"--seed={seed}", f"--first={first}", f"--count={count}"]
+def watch(arguments: list[str], end: float = math.inf) -> tuple[int, str, str | None]:
+    """Run ``fuzzing.py --try`` until its cases, or the time, are at an end, or something is wrong.
+
+    Returns the last case, what read it, and what was wrong with that.
+    """
     threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **threads})
+    child = subprocess.Popen(
+        [sys.executable, __file__, "--try", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **threads},
+    )
     assert child.stdout is not None
-    number, entry, limit = first, "start", _START
+    number, entry, limit, rest, noise = -1, "start", _START, b"", b""
     with child, selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         try:
-            while True:
-                if not selector.select(limit):
-                    return number, entry, f"no end after {limit:.0f} seconds"
-                line = child.stdout.readline()
-                if not line:
-                    assert child.stderr is not None
+            while selector.select(limit):
+                piece = os.read(child.stdout.fileno(), 1 << 16)
+                if not piece:
                     status = child.wait()
-                    problem = f"the process ended with status {status}\n{child.stderr.read().decode()[-2000:]}"
-                    return (number + 1, entry, None) if status == 0 else (number, entry, problem)
-                told = json.loads(line)
-                if "case" in told:
-                    number, entry, limit = told["case"], told["entry"], 2 * HANG if told["case"] == first else HANG
-                elif told["problem"] is not None:
-                    return number, entry, told["problem"]
-                elif time.monotonic() > end:
-                    return number, entry, None
+                    problem = f"the process ended with status {status}\n{noise.decode(errors='replace')}"
+                    return number, entry, problem if status else None
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    if not line.startswith(b"{"):  # what a library prints before it ends the process
+                        noise = (noise + line + b"\n")[-2000:]
+                        continue
+                    told = json.loads(line)
+                    if "case" in told:
+                        limit = HANG if number >= 0 else _START  # the first case imports everything
+                        number, entry = told["case"], told["entry"]
+                    elif told["problem"] is not None or time.monotonic() > end:
+                        return number, entry, told["problem"]
+            return number, entry, f"no end after {limit:.0f} seconds"
         finally:
             child.kill()
 
@@ -445,10 +456,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--folder", type=Path, default=Path("fuzz-finds"))
     parser.add_argument("--try", action="store_true", dest="inside", help="run in this process")
-    parser.add_argument("--entry")
+    parser.add_argument("--entry", help="only this reader")
+    parser.add_argument("--files", type=Path, nargs="*", help="with --try: these files in place of cases")
     given = parser.parse_args()
     if given.inside:
-        try_cases(given.seed, given.first, given.count, given.entry)
+        numbers = range(given.first, given.first + given.count)
+        files = ((at, path.read_bytes()) for at, path in enumerate(given.files or ()))
+        try_cases(files if given.files else ((n, case(given.seed, n)) for n in numbers), given.entry)
         return
     count, finds = fuzz(given.seed, given.seconds, given.folder, given.count, given.first)
     print(f"seed {given.seed}: {count} cases, {len(finds)} finds")

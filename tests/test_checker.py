@@ -9,27 +9,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from broken_models import CASES, Case, F, branch, calling, condition, const, model, node, relu, value
+from bad_models.building import F, branch, calling, condition, const, model, node, relu, value
 from onnx import helper
 
-from interchange.checker import Report, check
+from interchange.checker import check
 from interchange.checker.rule import RULES
 from interchange.errors import CheckError, FileError, SchemaError, UsageError
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.title)
-def test_broken_model_is_found(case: Case, tmp_path: Path) -> None:
-    report = check(case.build(tmp_path))
-    found = [f for f in report.findings if f.code == case.code]
-    assert found, f"{case.code} expected: {report.text()}"
-    assert any(case.mentions in f.text() for f in found), report.text()
-    # what follows from the one mistake is not told as well
-    assert {f.code for f in report.errors} <= {case.code}, report.text()
-    for finding in report.findings:
-        assert finding.found
-        assert finding.expected
-        assert finding.fix
-        assert finding.severity in ("error", "warning", "note")
 
 
 # -- what is right passes ---------------------------------------------------------------------------------------------
@@ -227,9 +212,9 @@ def test_model_can_be_a_path_bytes_or_a_graph(tmp_path: Path) -> None:
     assert [f.code for f in check(path.read_bytes()).findings] == codes
     assert check(path).findings[0].where.file == str(path)
     assert check(from_proto(relu())).ok
-    for junk in (b"", b"PK\x03\x04"):
-        with pytest.raises(FileError):
-            check(junk)
+    assert [f.code for f in check(b"PK\x03\x04").findings] == ["IX302"]
+    with pytest.raises(FileError, match="IX301"):
+        check(tmp_path / "not there.onnx")
 
 
 def test_large_weights_stay_where_they_are(tmp_path: Path) -> None:
@@ -242,34 +227,11 @@ def test_large_weights_stay_where_they_are(tmp_path: Path) -> None:
 
 
 def test_codes_are_documented() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "errors" / "checker.md").read_text()
+    pages = (Path(__file__).parent.parent / "docs" / "errors").glob("*.md")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for code, rule in RULES.items():
         assert f"## {code}: {rule.title}\n" in text
     assert "## IX500: " in text
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.title)
-def test_cut_and_changed_files_never_crash_the_checker(case: Case, tmp_path: Path) -> None:
-    """Single bytes changed at random: a report or a FileError, nothing else."""
-    built = case.build(tmp_path)
-    data = (
-        built.read_bytes()
-        if isinstance(built, Path)
-        else built
-        if isinstance(built, bytes)
-        else built.SerializeToString()
-    )
-    rng = np.random.default_rng(len(data))
-    for _ in range(15):
-        changed = bytearray(data)
-        for position in rng.integers(0, len(data), 2):
-            changed[position] = rng.integers(0, 256)
-        try:
-            report = check(bytes(changed))
-        except FileError:
-            continue
-        assert isinstance(report, Report)
-        assert report.text()
 
 
 @pytest.mark.parametrize("version", [2**40, -(2**40)])

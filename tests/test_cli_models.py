@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from broken_models import F, const, model, node, relu, value
+from bad_models.building import F, const, model, node, relu, value
 from onnx import TensorProto
 from shell import Ran
 

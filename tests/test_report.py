@@ -13,7 +13,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import onnx
 import pytest
-from broken_models import F, const, model, node, value
+from bad_models.building import F, const, model, node, value
 
 from interchange.checker import Finding, Report, Where, check
 from interchange.checker.formats import FORMATS, render

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from broken_models import BOOL, I64, F, const, external, model, node, relu, value
+from bad_models.building import BOOL, I64, F, const, external, model, node, relu, value
 from onnx import TensorProto, helper
 
 from interchange import checker
@@ -524,7 +524,7 @@ def test_numbers_of_python_are_never_lost() -> None:
 
 
 def test_a_wrong_shape_of_many_axes_is_told_at_once() -> None:
-    m = identity(TensorProto.FLOAT, tuple(range(2, 14)))
+    m = identity(TensorProto.FLOAT, tuple(range(1, 13)))
     begin = time.perf_counter()
     assert [p.code for p in problems(m, np.ones((1,) * 12, np.float32))] == ["IX604"]
     assert time.perf_counter() - begin < 1  # all orders of 12 axes would take minutes

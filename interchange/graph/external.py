@@ -59,9 +59,7 @@ class Folder:
     def _open(self, location: str, where: str) -> memoryview:
         if self.path is None:
             raise _refused(location, where, "a model without a folder", "load it from its path, or give base_dir")
-        parts = location.split("/")
-        if not location or "\0" in location or "\\" in location or ".." in parts or Path(location).is_absolute():
-            raise _refused(location, where, "a path that is empty, absolute, or has .. or \\ in it", _FIX)
+        check_location(location, where)
         try:
             root = self.path.resolve(strict=True)
             real = (root / location).resolve(strict=True)
@@ -91,6 +89,13 @@ class Folder:
             return map_file(fd)
         finally:
             os.close(fd)
+
+
+def check_location(location: str, where: str) -> None:
+    """Raise FileError IX304 for a name that no file in a model's folder can have."""
+    parts = location.split("/")
+    if not location or "\0" in location or "\\" in location or ".." in parts or Path(location).is_absolute():
+        raise _refused(location, where, "a path that is empty, absolute, or has .. or \\ in it", _FIX)
 
 
 def _open_below(root: Path, parts: tuple[str, ...]) -> int:

@@ -15,7 +15,6 @@ _MAGIC = (
     (b"\x89HDF\r\n", "an HDF5 file (a Keras .h5 model)", _FRAMEWORK),
     (b"\x80", "a Python pickle (an older PyTorch or scikit-learn file)", _CHECKPOINT),
     (b"GGUF", "a GGUF file", _FRAMEWORK),
-    (b"ORTM", "a model in ONNX Runtime's own .ort format", "give the .onnx file that it was made from"),
     (b"\x93NUMPY", "a NumPy .npy array", "data for a model goes into: interchange run MODEL --input NAME=FILE"),
     (b"\x1f\x8b", "a gzip archive", "unpack it first"),
     (b"BZh", "a bzip2 archive", "unpack it first"),
@@ -46,11 +45,13 @@ def kind_of(data: memoryview, name: str = "") -> tuple[str, str]:
     for magic, what, fix in _MAGIC:
         if head.startswith(magic):
             return what, fix
+    if head[4:8] == b"ORTM":
+        return "a model in ONNX Runtime's own .ort format", "give the .onnx file that it was made from"
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite model", _FRAMEWORK
     if head[8:9] == b"{":
         return "a safetensors file: weights without a graph", _CHECKPOINT
-    if Path(name).name == "saved_model.pb" or b"saved_model_main_op" in head or b"\x0a\x05serve" in head[:200]:
+    if Path(name).name == "saved_model.pb" or b"saved_model_main_op" in head or b'"\x05serve' in head:
         return "a TensorFlow SavedModel", _FRAMEWORK
     return _text(head)
 

@@ -22,7 +22,7 @@ kind("ConstantOfShape of 2^40 elements", "IX572", BAD, "eight bytes stand for fo
     bomb("y = ConstantOfShape(s)", f"int64[1] s = {{{BIG}}}")
 )
 kind("ConstantOfShape whose product overflows", "IX572", BAD, "2^32 times 2^32 is 0 in 64 bits")(
-    bomb("y = ConstantOfShape(s)", f"int64[2] s = {{{2**32}, {2**32}}}")
+    bomb("y = ConstantOfShape(s)", f"int64[2] s = {{{2**32}, {2**32}}}", outputs="float[m, n] y")
 )
 kind("Expand to 2^40 elements", "IX572", BAD, "one element becomes four terabytes")(
     bomb("y = Expand(x, s)", f"int64[1] s = {{{BIG}}}", "float[1] x")
@@ -47,7 +47,7 @@ kind("OneHot of depth 2^40", "IX572", BAD, "one index becomes four terabytes")(
 kind("RandomNormal of 2^40 elements", "IX572", BAD, "an attribute stands for four terabytes")(
     bomb(f"y = RandomNormal <shape = [{BIG}]> ()", "")
 )
-kind("EyeLike of 2^20 by 2^20", "IX572", BAD, "the shape of an expanded value stands for four terabytes")(
+kind("EyeLike of 2^20 by 2^20", "IX572", "'h'", "the shape of an expanded value stands for four terabytes")(
     text(
         "h = Expand(x, s) [bad_node] y = EyeLike <dtype = 1> (h)",
         "bool[1, 1] x",
@@ -76,17 +76,9 @@ kind("concatenation that doubles fifty times", "IX572", "Concat", "fifty nodes, 
         "float[m] h50",
     )
 )
-kind("a kernel_shape of 2^62", "IX573", BAD, "one output element is a mean over 2^62: it cannot be interrupted")(
+kind("a kernel_shape of 2^62", "IX575 IX562", BAD, "one output element is a mean over 2^62: it cannot be interrupted")(
     bomb(
         "y = AveragePool <kernel_shape = [4611686018427387904], pads = [4611686018427387903, 4611686018427387903]> (x)",
-        "",
-        "float[1, 1, 8] x",
-        "float[a, b, c] y",
-    )
-)
-kind("dilations of 2^40", "IX573", BAD, "the window spans more than there is")(
-    bomb(
-        "y = MaxPool <kernel_shape = [2], dilations = [1099511627776], pads = [549755813888, 549755813888]> (x)",
         "",
         "float[1, 1, 8] x",
         "float[a, b, c] y",
@@ -108,14 +100,14 @@ kind("Loop without an end", "IX574", BAD, "no trip count, and a condition that i
         outputs="float[m, n] y",
     )
 )
-kind("Split into 2^31 outputs", "IX562", BAD, "a list of 2^31 sizes is made to compare it with one output")(
+kind("Split into 2^31 outputs", "IX576", BAD, "a list of 2^31 sizes is made to compare it with one output")(
     bomb("y = Split <num_outputs = 2147483647> (x)", "", "float[2147483647] x")
 )
 
 
 @kind(
     "Expand by a shape of 2^63 numbers",
-    "IX575",
+    "IX573 IX572",
     "'s'",
     "150 bytes that hang onnx's checker and ONNX Runtime: the shape has 2^63 - 1 axes",
 )
@@ -126,18 +118,18 @@ def _() -> Any:
     )
 
 
-@kind("Reshape by a shape of 2^40 numbers", "IX575", "'s'", "a shape of 2^40 axes")
+@kind("Reshape by a shape of 2^40 numbers", "IX573 IX572", "'s'", "a shape of 2^40 axes")
 def _() -> Any:
     shape = value("s", I64, [2**40])
     return model([node("Reshape", ["x", "s"], ["y"])], [value("x"), shape], [value("y", F, ["m", "n"])])
 
 
-@kind("an input of 2^62 elements", "IX575", "'x'", "no caller can give it")
+@kind("an input of 2^62 elements", "IX572", "'x'", "no caller can give it")
 def _() -> Any:
     return relu(inputs=[value("x", F, [2**62])], outputs=[value("y", F, [2**62])])
 
 
-@kind("a Scan over 2^40 elements", "IX575", "'x'", "no caller can give it, and the loop would not end")
+@kind("a Scan over 2^40 elements", "IX572", "'x'", "no caller can give it, and the loop would not end")
 def _() -> Any:
     return text(
         "y = Scan <num_scan_inputs = 1, body = b (float[1] e) => (float[1] f) { f = Neg(e) }> (x)",
@@ -146,7 +138,7 @@ def _() -> Any:
     )()
 
 
-@kind("two million empty nodes", "IX324", "nodes", "six MB whose parsed form takes a GB")
+@kind("two million empty nodes", "IX303", "nodes", "six MB whose parsed form takes a GB")
 def _() -> Any:
     return b"\x08\x0a" + wire(GRAPH, wire(2, b"main") + wire(1, b"") * 2_000_000) + wire(8, b"\x10\x15")
 

@@ -27,7 +27,7 @@ SECONDS, MEMORY = 10, 4 << 30
 OUTCOMES = ("caught", "passes", "crashes", "hangs", "out of memory", "reads outside")
 
 
-# -- the tools: each raises what it has against a model, and returns the bytes of the weights it read ----------------------
+# -- the tools: each raises what it has against a model, and returns the weights that it read --------------------------
 def onnx_checker(path: Path) -> list[bytes]:
     import onnx
 
@@ -123,41 +123,58 @@ def compare() -> dict[Kind, list[str]]:
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
-def row(kind: Kind, said: list[str]) -> str:
-    """One line of the table."""
-    cells = [kind.title, kind.wrong, *said]
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
-
-
 def page(found: dict[Kind, list[str]]) -> str:
     """docs/bad_models.md."""
     names = ("interchange", *TOOLS)
-    counts = [
-        Counter("passes" if r[i] == "passes" else r[i] if i else "caught" for r in found.values()) for i in range(4)
-    ]
-    head = [
+    lines = [
         "# Bad models, and what tools say to them",
         "",
-        f"{len(found)} kinds of bad model, each a small file made by `python -m tests.bad_models FOLDER`. "
-        "A test holds that interchange reports each with its code.",
+        f"{len(found)} kinds of bad model, each a small file made by `python -m tests.bad_models FOLDER`. A test",
+        "holds that interchange reports each with its code, within 5 seconds and 1 GiB.",
         "",
-        "| of " + str(len(found)) + " | " + " | ".join(OUTCOMES) + " |",
-        "|---" * (len(OUTCOMES) + 1) + "|",
-        *("| " + " | ".join([name, *(str(c[o] or "") for o in OUTCOMES)]) + " |" for name, c in zip(names, counts, strict=True)),
+        _row(f"of {len(found)}", *OUTCOMES),
+        _rule(len(OUTCOMES) + 1),
+    ]
+    for i, name in enumerate(names):
+        counts = Counter("caught" if i == 0 and said[i] != "passes" else said[i] for said in found.values())
+        lines.append(_row(name, *(str(counts[o] or "") for o in OUTCOMES)))
+    lines += [
         "",
-        f"onnx {version('onnx')}: `check_model(path, full_check=True)`. onnxruntime {version('onnxruntime')}: "
-        "`InferenceSession(path)`, which is no checker: it need not mind what it can run. "
-        f"onnx-ir {version('onnx-ir')}: `load(path)` and all tensors read; it takes broken models on purpose. Each in a "
-        f"process with {SECONDS} seconds and {MEMORY >> 30} GiB. *reads outside*: the bytes of a file that is not the "
-        "model's came out.",
+        f"onnx {version('onnx')}: `check_model(path, full_check=True)`. onnxruntime {version('onnxruntime')}:",
+        "`InferenceSession(path)`, which is no checker: it need not mind what it can run.",
+        f"onnx-ir {version('onnx-ir')}: `load(path)`, and all tensors read; it takes broken models on purpose.",
+        f"Each has a process with {SECONDS} seconds and {MEMORY >> 30} GiB for each file.",
+        "*reads outside*: the bytes of a file that is not the model's came out.",
         "",
-        "Made by `python -m tests.bad_models.compare`. The codes are explained in [the list of errors](errors/README.md).",
-    ]  # fmt: skip
+        "Made by `python -m tests.bad_models.compare`. What the codes say: [the list of errors](errors/README.md).",
+    ]
     for family in dict.fromkeys(k.family for k in found):
-        head += ["", f"## {family.replace('_', ' ').capitalize()}", ""]
-        head += ["| kind | what is wrong | " + " | ".join(names) + " |", "|---" * 6 + "|"]
-        head += [row(kind, said) for kind, said in found.items() if kind.family == family]
-    return "\n".join(head) + "\n"
+        lines += ["", f"## {family.replace('_', ' ').capitalize()}", ""]
+        lines += [_row("kind", "what is wrong", *names), _rule(len(names) + 2)]
+        lines += [_row(kind.title, kind.wrong, *said) for kind, said in found.items() if kind.family == family]
+    return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(c.replace('|', BAR) for c in cells)} |"
+
+
+def _rule(count: int) -> str:
+    return "|---" * count + "|"
+
+
+BAR = r"\|"
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The rows of a page's tables of kinds, cell by cell."""
+    rows = [line.strip("| ").split(" | ") for line in text.split("\n## ", 1)[1].splitlines() if line.startswith("| ")]
+    return [[c.replace(BAR, "|") for c in row] for row in rows if row[0] != "kind"]
+
+
+def codes_of(cell: str) -> set[str]:
+    """The codes in the column of interchange."""
+    return set(cell.split())
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ kind(
     "onnxruntime 1.17 knows IR version 9",
     target="onnxruntime==1.17",
 )(text("y = Relu(x)", opsets='"": 17', ir=10))
-kind("Conv of float64", "IX582", "Conv", "no kernel: legal ONNX that ONNX Runtime refuses", target=NEWEST)(
+kind("Conv of float64", "IX584", "Conv", "no kernel: legal ONNX that ONNX Runtime refuses", target=NEWEST)(
     text("y = Conv(x, w)", "double[1, 2, 8, 8] x, double[4, 2, 3, 3] w", "double[1, 4, 6, 6] y", opsets='"": 17', ir=8)
 )
-kind("MatMul of bfloat16", "IX582", "MatMul", "no kernel: legal ONNX that ONNX Runtime refuses", target=NEWEST)(
+kind("MatMul of bfloat16", "IX584", "MatMul", "no kernel: legal ONNX that ONNX Runtime refuses", target=NEWEST)(
     text("y = MatMul(x, w)", "bfloat16[2, 3] x, bfloat16[3, 4] w", "bfloat16[2, 4] y", opsets='"": 17', ir=8)
 )
-kind("Resize of int16", "IX582", "Resize", "no kernel: legal ONNX that ONNX Runtime refuses", target=NEWEST)(
+kind("Resize of int16", "IX584", "Resize", "no kernel: legal ONNX that ONNX Runtime refuses", target=NEWEST)(
     text(
         'y = Resize(x, "", s)',
         "int16[1, 1, 2, 2] x",
@@ -40,11 +40,51 @@ kind("Resize of int16", "IX582", "Resize", "no kernel: legal ONNX that ONNX Runt
 )
 kind(
     "DequantizeLinear of the newest opset",
-    "IX582",
+    "IX583",
     "DequantizeLinear",
     "the kernels end before this opset",
     target="onnxruntime==1.32",
 )(text("y = DequantizeLinear(x, s)", "uint8[2, 3] x", constants="float s = {1}", opsets='"": 28', ir=13))
 kind("a custom domain for a stock runtime", "IX543", "my::Foo", "no stock runtime knows the operator", target=NEWEST)(
     text("y = my.Foo(x)", opsets='"": 17, "my": 1', ir=8)
+)
+kind(
+    "an operator of com.microsoft newer than the runtime",
+    "IX582",
+    "GatedAdd",
+    "older releases do not have the operator",
+    target="onnxruntime==1.18",
+)(
+    text(
+        "y = com.microsoft.GatedAdd(x, z, g)",
+        "float[2, 3] x, float[2, 3] z, float[2, 3] g",
+        opsets='"": 21, "com.microsoft": 1',
+    )
+)
+kind(
+    "an attribute that the runtime's kernel refuses",
+    "IX585",
+    "layout",
+    "the kernel has layout 0 alone",
+    target="onnxruntime>=1.18",
+)(
+    text(
+        "y = RNN <hidden_size = 4, layout = 1> (x, w, r)",
+        "float[2, 5, 3] x, float[1, 4, 3] w, float[1, 4, 4] r",
+        "float[2, 5, 1, 4] y",
+    )
+)
+kind(
+    "a form of an operator that the runtime does not know",
+    "IX586",
+    "left_window_size",
+    "the attribute came with opset 25, the runtime's kernel is older",
+    target="onnxruntime>=1.24,<1.32",
+)(
+    text(
+        "y = Attention <left_window_size = 1> (q, k, v)",
+        "float[1, 2, 4, 8] q, float[1, 2, 4, 8] k, float[1, 2, 4, 8] v",
+        "float[1, 2, 4, 8] y",
+        opsets='"": 25',
+    )
 )

@@ -26,7 +26,7 @@ def _() -> Any:
     return b""
 
 
-@kind("half a model", "IX302", "do not parse", "the file was cut in the middle of a message")
+@kind("half a model", "IX302", "no model from byte", "the file was cut in the middle of a message")
 def _() -> Any:
     data = relu().SerializeToString()
     return data[: len(data) // 2]

@@ -124,7 +124,7 @@ def _() -> Any:
     return cast(T(name="w", data_type=F, dims=[2**62], raw_data=bytes(4)))
 
 
-@kind("a shape of a thousand axes", "IX530", "'w'", "no runtime has so many")
+@kind("a shape of a thousand axes", "IX530 IX573", "'w'", "no runtime has so many")
 def _() -> Any:
     return cast(T(name="w", data_type=F, dims=[1] * 1000, raw_data=bytes(4)))
 

@@ -63,7 +63,7 @@ def _() -> Any:
     return model([node("Relu", ["x"], ["y"], "../../etc/cron.d/x")])
 
 
-@kind("a name of 70,000 letters", "IX323", "70000", "no format of a report or database takes it")
+@kind("a name of 70,000 letters", "IX528", "70000", "no format of a report or database takes it")
 def _() -> Any:
     return named("h" * 70_000)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from interchange.checker.attributes import type_of
 from interchange.checker.context import Context, NodeRef, Scope, domain_of, listed
 from interchange.checker.rule import Problem, Problems, rule
 from interchange.errors import SchemaError
@@ -115,21 +117,33 @@ def call(ctx: Context) -> Problems:
                 fix="remove it from one of the lists",
             )
     inside = _inside(ctx)
+    needs = {function: _needs(ctx, function, nodes) for function, nodes in inside.items()}
+    types = {
+        function: {a.ref_attr_name: type_of(a) for n in nodes for a in n.proto.attribute if a.ref_attr_name and a.type}
+        for function, nodes in inside.items()
+    }
     for node in ctx.nodes():
         function = ctx.functions.get(node.key)
         if function is not None and node not in ctx.broken:
-            yield from _given(ctx, node, function, inside[function])
-            yield from _left_out(ctx, node, function, inside[function])
+            yield from _given(ctx, node, function, types[function])
+            yield from _left_out(ctx, node, function, needs[function])
 
 
-def _given(ctx: Context, node: NodeRef, function: Scope, inside: list[NodeRef]) -> Problems:
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """Something that a node of a function reads. required: whether it is refused without."""
+
+    name: str
+    is_input: bool
+    required: bool
+    reader: NodeRef
+
+
+def _given(ctx: Context, node: NodeRef, function: Scope, types: Mapping[str, str]) -> Problems:
     """Attributes of a call that the function does not have, or needs of another type."""
-    from interchange.checker.rules.schema import type_of  # whose rules run after these
-
     known = {*function.proto.attribute, *(a.name for a in function.proto.attribute_proto)}
-    wanted = {a.ref_attr_name: a for inner in inside for a in inner.proto.attribute if a.ref_attr_name}
     for attribute in node.proto.attribute:
-        name, reference = attribute.name, wanted.get(attribute.name)
+        name, wanted = attribute.name, types.get(attribute.name)
         if name not in known:
             yield Problem(
                 f"node {node.label} gives the attribute {name!r}, which {function.path} does not have",
@@ -140,49 +154,55 @@ def _given(ctx: Context, node: NodeRef, function: Scope, inside: list[NodeRef]) 
                 fix="remove it, or declare it at the function",
                 severity="warning",
             )
-        elif reference is not None and reference.type and type_of(attribute) != type_of(reference):
+        elif wanted is not None and type_of(attribute) != wanted:
             ctx.broken.add(node)
             yield Problem(
-                f"node {node.label} gives {name!r} as {type_of(attribute)}; {function.path} needs {type_of(reference)}",
+                f"node {node.label} gives {name!r} as {type_of(attribute)}; {function.path} needs {wanted}",
                 node.where(),
                 found=f"{name}: {type_of(attribute)}",
-                expected=f"{name}: {type_of(reference)}",
+                expected=f"{name}: {wanted}",
                 why="runtimes refuse the model",
-                fix=f"give it as {type_of(reference)}",
+                fix=f"give it as {wanted}",
             )
 
 
-def _left_out(ctx: Context, node: NodeRef, function: Scope, inside: list[NodeRef]) -> Problems:
-    """Inputs and attributes which a call leaves out, and a node of the function needs."""
-    given = {a.name for a in (*node.proto.attribute, *function.proto.attribute_proto)}
-    inputs = dict(zip(function.inputs, node.proto.input, strict=False))
-    empty = {name for name in function.inputs if not inputs.get(name)}
+def _needs(ctx: Context, function: Scope, inside: list[NodeRef]) -> list[_Need]:
+    """What the nodes of a function read of its inputs and attributes: each name once."""
+    found: dict[tuple[str, bool], _Need] = {}
     for inner in inside:
-        schema = ctx.schema(inner) if inner.key not in ctx.functions else None
-        if schema is None or inner in ctx.broken:
+        schema = ctx.schema(inner) if inner.key not in ctx.functions and inner not in ctx.broken else None
+        if schema is None:
             continue
-        needed = [f"input {n!r}" for f, n in zip(schema.inputs, inner.proto.input, strict=False)
-                  if n in empty and f.option == "single"]  # fmt: skip
-        optional = []
+        for formal, name in zip(schema.inputs, inner.proto.input, strict=False):
+            if formal.option == "single" and name in function.inputs:
+                found.setdefault((name, True), _Need(name, True, True, inner))
         for attribute in inner.proto.attribute:
             name = attribute.ref_attr_name
-            if name in function.proto.attribute and name not in given and attribute.name in schema.attributes:
+            if name in function.proto.attribute and attribute.name in schema.attributes:
                 required = schema.attributes[attribute.name].required
-                (needed if required else optional).append(f"attribute {name!r}")
-        for left, severity in ((needed, None), (optional, "warning")):
-            if left:
-                reader = f"node {inner.label} of {function.path}"
-                yield Problem(
-                    f"node {node.label} leaves out {' and '.join(left)}, which {reader} reads",
-                    node.where(),
-                    found=f"inputs ({', '.join(node.proto.input)}), attributes {listed(sorted(given))}",
-                    expected=" and ".join(left),
-                    why="runtimes refuse the model" if severity is None else "what the function then computes is open",
-                    fix="give it, or give the attribute a default at the function",
-                    severity=severity,
-                )
-        if needed:
+                found.setdefault((name, False), _Need(name, False, required, inner))
+    return list(found.values())
+
+
+def _left_out(ctx: Context, node: NodeRef, function: Scope, needs: list[_Need]) -> Problems:
+    """Inputs and attributes which a call leaves out, and a node of the function needs."""
+    given = {a.name for a in (*node.proto.attribute, *function.proto.attribute_proto)}
+    filled = {f for f, n in zip(function.inputs, node.proto.input, strict=False) if n}
+    for need in needs:
+        if need.name in (filled if need.is_input else given):
+            continue
+        what = f"{'input' if need.is_input else 'attribute'} {need.name!r}"
+        if need.required:
             ctx.broken.add(node)
+        yield Problem(
+            f"node {node.label} leaves out the {what}, which node {need.reader.label} of {function.path} reads",
+            node.where(),
+            found=f"inputs ({', '.join(node.proto.input)}), attributes {listed(sorted(given))}",
+            expected=f"the {what}",
+            why="runtimes refuse the model" if need.required else "what the function then computes is open",
+            fix="give it, or give the attribute a default at the function",
+            severity=None if need.required else "warning",
+        )
 
 
 def _inside(ctx: Context) -> dict[Scope, list[NodeRef]]:

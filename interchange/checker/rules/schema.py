@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from interchange.checker.attributes import type_of, value_of
 from interchange.checker.context import Context, NodeRef, domain_of, plural
 from interchange.checker.rule import Problem, Problems, rule
 from interchange.errors import SchemaError
@@ -32,7 +33,7 @@ def _unknown(ctx: Context, codes: tuple[str, ...], own_domain: bool) -> Problems
             yield Problem(
                 f"node {node.label}: {error.message}",
                 node.where(),
-                found=node.op if error.code == "IX401" else error.found or "",
+                found=(node.op or "no operator") if error.code == "IX401" else error.found or "",
                 expected=error.expected or "",
                 why="a runtime without it refuses the model",
                 fix=error.fix or "",
@@ -208,26 +209,6 @@ def _attributes(ctx: Context) -> Iterator[tuple[NodeRef, OpSchema, Attribute, on
         for proto in node.proto.attribute:
             if proto.name in schema.attributes:
                 yield node, schema, schema.attributes[proto.name], proto
-
-
-def type_of(proto: onnx.AttributeProto) -> str:
-    """The registry's word for the type of an attribute: ``ints``; empty where the file does not say."""
-    number = int(proto.type)
-    if number:
-        return AttrType(number).name.lower() if number in set(AttrType) else ""
-    present = {field.name for field, _ in proto.ListFields()}
-    return next((kind.name.lower() for kind, field in ATTR_FIELD.items() if field in present), "")
-
-
-def value_of(proto: onnx.AttributeProto) -> Any:
-    """The value of an attribute; texts as `str`."""
-    field = ATTR_FIELD[AttrType[type_of(proto).upper()]]
-    value = getattr(proto, field)
-    if field == "s":
-        return value.decode("utf-8", "replace")
-    if field == "strings":
-        return [v.decode("utf-8", "replace") for v in value]
-    return list(value) if field in ("ints", "floats") else value
 
 
 # -- numbers of inputs and outputs ------------------------------------------------------------------------------------

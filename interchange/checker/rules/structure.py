@@ -447,20 +447,23 @@ def nameless(ctx: Context) -> Problems:
 @rule("IX528", "error", "A name that does not look like what it is")
 def deceiving_names(ctx: Context) -> Problems:
     for scope in ctx.scopes:
-        bad = [
-            n for n in dict.fromkeys(_texts(scope)) if not n.isprintable() or ".." in n.replace("\\", "/").split("/")
-        ]
+        bad = [n for n in dict.fromkeys(_texts(scope)) if _deceives(n) or len(n) > ctx.limits.name]
         if bad:
             control = any(unicodedata.category(c) == "Cc" for n in bad for c in n)
+            longest = max(map(len, bad))
             yield Problem(
-                f"{plural(len(bad), 'name')} with control or invisible characters, or with steps of a path",
+                f"{plural(len(bad), 'name')} with control or invisible characters or steps of a path, or too long",
                 scope.place(),
-                found=listed(n if len(n) < 80 else f"{n[:77]}..." for n in bad),
-                expected="names of visible characters",
+                found=listed(n if len(n) < 80 else f"{n[:60]}... ({len(n)} characters)" for n in bad),
+                expected=f"names of visible characters, at most {ctx.limits.name} (the limit `name`)",
                 why="printed they change what a terminal, log or page shows; two may look like one; .. leads elsewhere",
                 fix="rename them; the file may be hostile",
-                severity=None if control else "warning",
+                severity=None if control or longest > ctx.limits.name else "warning",
             )
+
+
+def _deceives(name: str) -> bool:
+    return not name.isprintable() or ".." in name.replace("\\", "/").split("/")
 
 
 def _texts(scope: Scope) -> Iterator[str]:

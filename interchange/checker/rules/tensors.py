@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from interchange.checker.report import Where
 from interchange.checker.rule import Problem, Problems, rule
 from interchange.dtypes import bits, from_onnx, name_of
 from interchange.errors import FileError
+from interchange.graph.external import check_location
 from interchange.graph.reading import Reader
 from interchange.graph.tensor import Tensor
 
@@ -72,15 +73,14 @@ def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
     found = []
     for tensor, where, what, window in _tensors(ctx):
         sparse = tensor.DESCRIPTOR.name == "SparseTensorProto"
-        parts = (tensor.values, tensor.indices) if sparse else (tensor,)
-        if ctx.folder is None and any(p.data_location == 1 for p in parts):
-            continue
         reader = Reader(ctx.folder.window if ctx.folder is not None else _nowhere, {})
         try:
             if sparse:
                 reader.sparse(tensor, what).positions(what)
             else:
                 _check_bools(reader.tensor(tensor, what, window), what)
+        except _NotHereError:
+            continue
         except FileError as error:
             found.append((error, where))
     return found
@@ -101,8 +101,13 @@ def _check_bools(tensor: Tensor, what: str) -> None:
             )
 
 
-def _nowhere(entries: Any, need: int, where: str) -> memoryview:
-    raise AssertionError("external data is not looked at without a folder")
+class _NotHereError(Exception):
+    """The data of a tensor stands in a file, and the model in none."""
+
+
+def _nowhere(entries: Mapping[str, str], need: int, where: str) -> memoryview:
+    check_location(entries.get("location", ""), where)
+    raise _NotHereError
 
 
 @rule("IX530", "error", "Data that does not fit its shape")

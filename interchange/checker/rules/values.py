@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from interchange.checker.attributes import type_of, value_of
 from interchange.checker.context import Context, NodeRef
 from interchange.checker.rule import Problem, Problems, rule
-from interchange.checker.rules.schema import type_of, value_of
 
 
 @rule("IX553", "error", "A number out of range")
