@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interchange.cli.models import find_source, need_inputs, set_mode, source_options, users_code
+from interchange.graph.notes import read_note
 
 if TYPE_CHECKING:
     from interchange.runtime import Model
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @source_options
 @click.option("--opset", type=int, help="The opset of ai.onnx to write.")
 @click.option("--target", help='The runtime it must load in, such as "onnxruntime>=1.18".')
+@click.option("--allow-lossy", is_flag=True, help="Compute in float32 what the runtime cannot compute in float64.")
 @click.option("--function", "functions", multiple=True, help="Keep modules of this class or path as ONNX functions.")
 @click.option("--train", is_flag=True, help="Export in train mode, with state updates as outputs (default: eval mode).")
 @click.option("--no-verify", is_flag=True, help="Do not check the model and compare it with its source.")
@@ -33,6 +35,7 @@ def command(
     weights: str | None,
     opset: int | None,
     target: str | None,
+    allow_lossy: bool,
     functions: tuple[str, ...],
     train: bool,
     no_verify: bool,
@@ -62,6 +65,7 @@ def command(
             dynamic=source.dynamic,
             opset=opset,
             target=target,
+            allow_lossy=allow_lossy,
             functions=functions or False,
             verify=not no_verify,
             load=not no_load,
@@ -75,6 +79,7 @@ def command(
             "opset": result.opsets[""],
             "guards": [g.to_dict() for g in result.guards],
             "state": result.state,
+            "detours": read_note(result.metadata, "detours", []),
             "evidence": result.evidence,
         },
         as_json,
@@ -99,6 +104,11 @@ def _conditions(result: Model) -> Iterator[str]:
     if state:
         more = f", ... ({len(state)} in all)" if len(state) > _MANY else ""
         yield f"state: {', '.join(state[:_MANY])}{more}"
+    detours: dict[str, list[str]] = {}
+    for d in read_note(result.metadata, "detours", []):
+        how = f"in {d['to']} instead of {d['from']}{', with rounded values' if d['lossy'] else ''}"
+        detours.setdefault(how, []).append(d["op"])
+    yield from (f"{how}: {', '.join(ops)}" for how, ops in detours.items())
 
 
 def _proof(evidence: dict[str, Any] | None, loaded: bool) -> str:

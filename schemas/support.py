@@ -157,9 +157,11 @@ def _inputs(found: OpSchema, texts: list[str | None]) -> tuple[str | None, ...]:
     """One type alone stands for all inputs that must be there: what cannot have it gets a type that it can have."""
     if len(texts) != 1 or found.min_inputs < 2:
         return tuple(texts)
-    choices = [found.type_constraints.get(f.type, (f.type,)) for f in found.inputs[: found.min_inputs]]
-    rest = (next((t for t in (texts[0], "tensor(int64)", "tensor(float)") if t in c), c[0]) for c in choices)
-    return tuple(rest)
+    formals = [found.inputs[min(i, len(found.inputs) - 1)] for i in range(found.min_inputs)]
+    choices = [found.type_constraints.get(f.type, (f.type,)) for f in formals]
+    if not any(texts[0] in choice for choice in choices):
+        return tuple(texts * len(formals))
+    return tuple(next((t for t in (texts[0], "tensor(int64)", "tensor(float)") if t in c), c[0]) for c in choices)
 
 
 def _attribute_type(name: str) -> int:
@@ -188,11 +190,8 @@ def _lower_opset(call: Call, asked: Sequence[Runtime]) -> int | None:
         known = versions(call.op, call.domain)
     except SchemaError:
         return None
-    limits = [limit for r in asked if (limit := r.opsets.get(call.domain, 0))]
-    tried = {v - 1 for v in known} | {min(limits, default=opset)}
-    for lower in sorted((v for v in tried if v < opset), reverse=True):
-        if lower < known[0] or (not call.domain and lower < OLDEST_OPSET):
-            break
+    oldest = known[0] if call.domain else max(known[0], OLDEST_OPSET)
+    for lower in range(opset - 1, oldest - 1, -1):
         at = replace(call, opsets={**call.opsets, call.domain: lower})
         if all(judge(at, r) for r in asked):
             return lower

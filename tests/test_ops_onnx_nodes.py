@@ -5,12 +5,12 @@ Building ONNX's list takes ten seconds, so that the whole of it is a `conformanc
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from node_suite import node_suite
 
 from interchange.dtypes import Array, is_float
 from interchange.eager.tensor import wrap
@@ -41,12 +41,7 @@ EXPECTED: dict[str, str] = {
 @cache
 def node_tests() -> dict[str, Any]:
     """The tests by name."""
-    from onnx.backend.test.loader import load_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tests = load_model_tests(kind="node")
-    return {t.name: t for t in tests if t.model is not None and _is_ours(t.model)}
+    return {name: t for name, t in node_suite().items() if _is_ours(t.model)}
 
 
 def _is_ours(model: Any) -> bool:

@@ -1,5 +1,6 @@
 """What a PyTorch model may be and be given, and what is said when it cannot be exported."""
 
+import json
 import subprocess
 import sys
 from collections import namedtuple
@@ -382,15 +383,33 @@ def test_models_keep_their_precision(dtype, tmp_path):
     assert ix.verify(tmp_path / "m.onnx", model).ok
 
 
+def test_bfloat16_computes_in_float32_where_it_has_no_kernel(tmp_path):
+    model, x = block(torch.bfloat16), torch.randn(4, 3, dtype=torch.bfloat16)
+    written = ix.export(model, {"input": x}, tmp_path / "m.onnx", dynamic={"input": {0: "batch"}})
+    assert written.evidence["ok"]
+    assert str(written.outputs["output"]) == "output: bfloat16[batch, 2]"
+    assert written.run(input=to_numpy(x))["output"].dtype == to_numpy(x).dtype
+    done = json.loads(written.metadata["interchange.detours"])
+    assert {"op": "Gemm", "from": "bfloat16", "to": "float32", "nodes": 2, "lossy": False} in done
+    assert ix.verify(tmp_path / "m.onnx", model).ok
+    # for a runtime that has the kernels it is written as it is
+    faithful = ix.export(model, {"input": x}, tmp_path / "faithful.onnx", verify=False, load=False)
+    assert "interchange.detours" not in faithful.metadata
+    assert ix.check(tmp_path / "faithful.onnx").ok
+
+
 def test_a_missing_kernel_is_told_with_operator_and_dtype(tmp_path):
-    x = torch.randn(4, 3, dtype=torch.bfloat16)
-    error = refused("IX621", block(torch.bfloat16), {"input": x}, tmp_path / "m.onnx")
-    assert "Gemm" in error.found + error.message
-    assert "bfloat16" in error.found
+    model, x = nn.Conv1d(1, 2, 3).double(), torch.randn(1, 1, 5, dtype=torch.float64)
+    error = refused("IX621", model, {"input": x}, tmp_path / "m.onnx")
+    assert "Conv" in error.found + error.message
+    assert "float64" in error.found
+    error = refused("IX584", model, {"input": x}, tmp_path / "m.onnx", target="onnxruntime>=1.18")
+    assert "1.18 to" in error.message
+    assert "allow_lossy=True" in error.fix
     assert not (tmp_path / "m.onnx").exists()
-    written = ix.export(block(torch.bfloat16), {"input": x}, tmp_path / "m.onnx", verify=False, load=False)
-    assert str(written.outputs["output"]) == "output: bfloat16[4, 2]"
-    assert ix.check(tmp_path / "m.onnx").ok
+    written = ix.export(model, {"input": x}, tmp_path / "m.onnx", allow_lossy=True)
+    assert written.outputs["output"].dtype == np.float64
+    assert json.loads(written.metadata["interchange.detours"])[0]["lossy"]
 
 
 # -- what an export leaves as it was ----------------------------------------------------------------------------------

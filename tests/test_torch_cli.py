@@ -68,6 +68,10 @@ def half():
     return Brain().bfloat16(), {"x": "bfloat16[n]"}
 
 
+def exact():
+    return torch.nn.Conv1d(1, 1, 2).double(), {"input": "float64[n, 1, 4]"}
+
+
 def double(x):
     return torch.add(x, x)
 
@@ -255,15 +259,24 @@ def test_verify_does_not_take_a_captured_program_for_one_in_train_mode(folder: P
 
 # -- for other runtimes ------------------------------------------------------------------------------------------------
 def test_what_the_runtime_here_cannot_run_is_written_on_request(folder: Path, capsys: Any) -> None:
-    ran = Ran(capsys, "export", "net.py:half", "half.onnx")
-    assert (ran.status, Path("half.onnx").exists()) == (2, False)
+    ran = Ran(capsys, "export", "net.py:exact", "exact.onnx")
+    assert (ran.status, Path("exact.onnx").exists()) == (2, False)
     assert "IX621" in ran.err
-    assert "bfloat16" in ran.err
-    assert "IX809" in Ran(capsys, "export", "net.py:half", "half.onnx", "--no-load").err
-    ran = Ran(capsys, "export", "net.py:half", "half.onnx", "--no-load", "--no-verify")
-    assert ran.out.endswith("output: bfloat16[n]\nnot verified, not loaded\n")
-    assert Ran(capsys, "check", "half.onnx").status == 0
-    assert "IX621" in Ran(capsys, "run", "half.onnx", "--input", "x=[1, 2]").err
+    assert "float64" in ran.err
+    assert "IX809" in Ran(capsys, "export", "net.py:exact", "exact.onnx", "--no-load").err
+    ran = Ran(capsys, "export", "net.py:exact", "exact.onnx", "--no-load", "--no-verify")
+    assert ran.out.endswith("not verified, not loaded\n")
+    assert Ran(capsys, "check", "exact.onnx").status == 0
+    assert "IX621" in Ran(capsys, "run", "exact.onnx", "--input", "input=[[[1, 2, 3, 4]]]").err
+
+
+def test_what_has_no_kernel_computes_in_another_dtype_and_says_so(folder: Path, capsys: Any) -> None:
+    ran = Ran(capsys, "export", "net.py:half", "half.onnx", "--target", "onnxruntime>=1.18")
+    assert ran.status == 0
+    assert "in float32 instead of bfloat16: Add, Relu" in ran.out
+    assert "verified" in ran.out
+    ran = Ran(capsys, "export", "net.py:exact", "exact.onnx", "--allow-lossy")
+    assert "in float32 instead of float64, with rounded values: Conv" in ran.out
 
 
 def test_a_model_that_draws_random_numbers_is_exported_unproven(folder: Path, capsys: Any) -> None:
