@@ -138,13 +138,22 @@ def all_rules() -> dict[str, Rule]:
     if not _loaded:
         _loaded.append(True)
         for entry in entry_points(group=GROUP):
-            try:
-                found = entry.load()
-                if callable(found) and not isinstance(found, Rule):
-                    found()
-            except Exception as error:  # an installed package that is broken does not stop a check of a model
-                _failures.append((f"the rules of entry point {entry.name} ({entry.value})", error))
+            load_rules(f"the rules of entry point {entry.name} ({entry.value})", entry.load)
     return RULES
+
+
+def load_rules(what: str, load: Callable[[], object]) -> None:
+    """Import a module of rules, or call the function that it gives. An installed package that is broken does not stop
+    the check of a model: it is told by each check, and rules that came before the failure are forgotten."""
+    before = set(RULES)
+    try:
+        found = load()
+        if callable(found) and not isinstance(found, Rule):
+            found()
+    except Exception as error:  # whatever a stranger's code raises
+        for code in RULES.keys() - before:
+            unregister(code)
+        _failures.append((what, error))
 
 
 _loaded: list[bool] = []
@@ -152,7 +161,7 @@ _failures: list[tuple[str, Exception]] = []
 
 
 def failures(file: str) -> Iterator[Finding]:
-    """A finding for each entry point whose rules could not be loaded."""
+    """A finding for each module whose rules could not be loaded."""
     for what, error in _failures:
         yield failed(what, error, file)
 

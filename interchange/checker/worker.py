@@ -13,10 +13,12 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from interchange.checker.engine import look
+from interchange.checker.rule import load_rules
 from interchange.errors import InterchangeError
 from interchange.graph import opening
 from interchange.graph.limits import DEFAULT, Limits
@@ -70,7 +72,7 @@ def _warm_up() -> None:
 
 def _answer(model: str | bytes, request: dict[str, Any]) -> dict[str, Any]:
     for name in request.pop("modules"):
-        importlib.import_module(name)
+        load_rules(f"the module of rules {name}", partial(importlib.import_module, name))
     _register(request.pop("operators"))
     limits = Limits(**request["limits"])
     _limit(limits)
