@@ -125,7 +125,7 @@ kind("a Scan over inputs of different lengths", "IX562", BAD, "two rows here, fo
 
 
 @kind(
-    "an If whose constant condition hides a branch", "IX593", "'bad_node'", "what stands in the other branch never runs"
+    "an If whose constant condition hides a branch", "IX557", "'bad_node'", "what stands in the other branch never runs"
 )
 def _() -> Any:
     m = condition(branch([node("Relu", ["x"], ["then"], "inner")], [value("then")]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx import TensorProto
 
-from .building import F, calling, external, model, node
+from .building import F, calling, external, model, node, relu
 from .kind import family
 
 kind = family("external")
@@ -169,6 +169,14 @@ def _(folder: Path) -> Any:
     made.graph.sparse_initializer[0].values.CopyFrom(tensor(location="../secret.bin"))
     (folder / "model" / "m.onnx").write_bytes(made.SerializeToString())
     return folder / "model" / "m.onnx"
+
+
+@kind("an outside location in training_info", "IX532", "secret.bin'", f"{OUT}; only what trains looks there")
+def _(folder: Path) -> Any:
+    made = relu()
+    made.training_info.add().initialization.initializer.append(tensor(location="../secret.bin"))
+    (folder / "m.onnx").write_bytes(made.SerializeToString())
+    return folder / "m.onnx"
 
 
 # -- which bytes ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .building import GRAPH, relu, varint, wire
+from .building import GRAPH, add, const, relu, varint, wire
 from .kind import family
 
 kind = family("wires")
@@ -36,6 +36,16 @@ def _() -> Any:
     m = relu()
     m.graph.node[0].MergeFromString(wire(99, b"hidden"))
     return m
+
+
+@kind("raw data twice", "IX322", "raw_data", "the last data counts, and an auditor may read the first")
+def _() -> Any:
+    m = add(const("w", [1, 2, 3]))
+    data = m.graph.initializer[0].SerializeToString()
+    m.graph.ClearField("initializer")
+    graph = m.graph.SerializeToString() + wire(5, data + wire(9, const("", [4, 5, 6]).raw_data))
+    m.ClearField("graph")
+    return m.SerializeToString() + wire(GRAPH, graph)
 
 
 @kind(

@@ -167,12 +167,10 @@ def space_to_depth(s: Seen) -> Looked:
 def scales(s: Seen) -> Looked:
     """One scale for each slice of the axis; none that is 0."""
     x, scale, axis, values = s.dims(0), s.dims(1), s.integer("axis", 1), s.array(1)
-    per_axis = scale is not None and len(scale) == 1 and scale[0] != 1 and not s.integer("block_size", 0)
-    if x is not None and scale is not None and per_axis and s.opset >= 13:
-        if -len(x) <= axis < len(x) and differ(scale[0], x[axis]):
-            yield from _misfit(
-                s, 1, f"{scale[0]} scales for {x[axis]} slices of axis {axis}", f"{s.name(1)}[{x[axis]}]"
-            )
+    slices = x[axis] if x is not None and s.opset >= 13 and -len(x) <= axis < len(x) else None
+    per_axis = scale is not None and len(scale) == 1 and not s.integer("block_size", 0)
+    if scale is not None and per_axis and scale[0] != 1 and differ(scale[0], slices):
+        yield from _misfit(s, 1, f"{scale[0]} scales for {slices} slices of axis {axis}", f"{s.name(1)}[{slices}]")
     zero = s.dims(2)
     one, other = ([d for d in dims or () if d != 1] for dims in (scale, zero))  # one value may be [] or [1]
     if scale is not None and zero is not None and (len(one) != len(other) or any(map(differ, one, other))):
@@ -195,6 +193,18 @@ def scales(s: Seen) -> Looked:
 @looks_at("If")
 def condition(s: Seen) -> Looked:
     """A condition is one element."""
-    dims = s.dims(0)
+    dims, value = s.dims(0), s.array(0)
+    if value is not None and value.size == 1:
+        yield (
+            "dead branch",
+            s.problem(
+                f"the condition {s.name(0)!r} is always {'true' if value.item() else 'false'}",
+                found=f"a constant, {bool(value.item())}",
+                expected="a condition that is computed, or no If",
+                why="the other branch never runs: it makes the file larger, and hides what it holds",
+                fix="put the nodes of the branch that runs in the place of the If",
+                severity="note",
+            ),
+        )
     if dims is not None and known(*dims) and math.prod(d for d in dims if d is not None) != 1:
         yield from _misfit(s, 0, f"the condition {s.name(0)!r} is not one element", "bool[] or bool[1]")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.checker.context import Context, listed
+from interchange.checker.context import Context, Scope, listed
 from interchange.checker.report import Where
 from interchange.checker.rule import Problem, Problems, rule
 from interchange.dtypes import bits, from_onnx, name_of
@@ -28,8 +28,15 @@ _KEYS = (2, 3, 4, 5, 6, 7, 8, 12, 13)  # TensorProto.DataType: integers and stri
 Place = tuple[Any, Where, str, memoryview | None]
 
 
+def _training(ctx: Context) -> Iterator[Scope]:
+    """The graphs of training_info: no rule on nodes looks there, but loaders read their data all the same."""
+    for number, info in enumerate(ctx.model.training_info):
+        for name in ("initialization", "algorithm"):
+            yield Scope(getattr(info, name), ctx.file, f"training_info[{number}].{name}", ctx.opsets)
+
+
 def _tensors(ctx: Context) -> Iterator[Place]:
-    for scope in ctx.scopes:
+    for scope in (*ctx.scopes, *_training(ctx)):
         if not scope.is_function:
             for i, tensor in enumerate(scope.proto.initializer):
                 window = ctx.windows.get(i) if scope is ctx.main else None

@@ -81,6 +81,11 @@ def constants(ctx: Context) -> Problems:
     yield from _of(ctx, "constant")
 
 
+@rule("IX557", "note", "A branch that never runs")
+def dead_branch(ctx: Context) -> Problems:
+    yield from _of(ctx, "dead branch")
+
+
 @rule("IX555", "warning", "A number that makes results no numbers")
 def numbers(ctx: Context) -> Problems:
     yield from _of(ctx, "nan")
