@@ -5,18 +5,20 @@
 #   make test         style, types and tests
 #   make conformance  the long suites, whole
 #   make runtimes     measure again what each release of ONNX Runtime can run
+#   make fuzz         models changed at random, for FUZZ_SECONDS=600
 #   make bench        speed against PyTorch, torch.onnx and onnx
 #   make lint         style only;  `make format` repairs it
 #   make clean        remove what the targets made
 PYTHON ?= python3
 VENV ?= .venv
+FUZZ_SECONDS ?= 600
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # of ONNX Runtime; `make runtimes RELEASES=1.33` adds one
 RELEASES ?= $(patsubst schemas/runtimes/onnxruntime-%.json.gz,%,$(wildcard schemas/runtimes/*.json.gz))
 RUNTIMES := $(RELEASES:%=.runtimes/%/.fetched)
 
-.PHONY: demo test conformance runtimes bench lint format types clean
+.PHONY: demo test conformance runtimes fuzz bench lint format types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-samples
@@ -42,6 +44,9 @@ runtimes: $(RUNTIMES)
 	$(PIP) install --no-deps --target $(@D) "onnxruntime==$*.*" $(if $(filter 1.17 1.18,$*),"numpy<2") || \
 	  echo "onnxruntime $* is left out" >&2
 	@touch $@
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python tests/fuzzing.py --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/eager.py

@@ -85,7 +85,7 @@ def noted() -> onnx.ModelProto:
     """A model with everything that interchange notes in its metadata."""
     model = onnx.parser.parse_model("""
     <ir_version: 10, opset_import: ["": 21]>
-    main (float[batch, time] x, int64[1] count) => (float[batch, time] y, int64[1] next)
+    main (float[batch, time] x, int64[1] count) => (float[batch, time] y, int64[1] next) <int64[1] count = {0}>
     { y = Relu(x)  next = Identity(count) }
     """)
     notes = {
