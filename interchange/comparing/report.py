@@ -92,7 +92,7 @@ class WeightChange:
         if self.changed is not None:
             told.append(f"{self.changed:,} of {self.elements:,} elements differ")
         if self.max_abs is not None and self.relative is not None:
-            told.append(f"by {self.max_abs:.3g} at most, {self.relative:.2%} of the norm")
+            told.append(f"by {self.max_abs:.3g} at most, {100 * self.relative:.2g}% of the norm")
         if self.not_finite:
             told.append(f"{self.not_finite:,} are NaN or infinite on one side only")
         return f"{head}: {', '.join(told)}"
