@@ -32,6 +32,7 @@ def check(
     trust_links: bool = False,
     deny: Sequence[str] = (),
     scan_weights: bool = False,
+    lints: bool = False,
     limits: Limits | Mapping[str, int] | None = None,
     isolate: bool | None = None,
 ) -> Report:
@@ -42,7 +43,8 @@ def check(
     report alone, or to leave out.
     trust_links: see `interchange.graph.external.Folder`.  deny: what to refuse beyond that, for files of strangers:
     ``control-flow``, ``custom-domains``, ``undeclared-ranks``.  scan_weights: read all weights, and report NaN and
-    infinities in them.  limits: changes of `interchange.graph.limits.Limits` by name.
+    infinities in them.  lints: also tell what is allowed and seldom meant; one of them is looked for when `select` has
+    its whole code.  limits: changes of `interchange.graph.limits.Limits` by name.
     isolate: run in a child process with limits on memory and time, whose death is a finding and not ours. None does
     that for paths and bytes, unless a rule of your own stands in the script that is running, where a child cannot
     find it.
@@ -63,6 +65,7 @@ def check(
         "trust_links": trust_links,
         "deny": _denials(deny),
         "scan_weights": scan_weights,
+        "lints": lints,
         "limits": Limits.of(limits),
     }
     _check_codes(options["select"], options["ignore"])
@@ -84,6 +87,7 @@ def look(
     deny: Sequence[str],
     scan_weights: bool,
     limits: Limits,
+    lints: bool = False,
     types: bool = True,
 ) -> Report:
     """`check` in this process. name: of the model, for a reader.  types: whether types and shapes are inferred."""
@@ -103,6 +107,8 @@ def look(
         return Report(name, (_unreadable(name, error),))
     findings: list[Finding] = []
     for rule in rules.values():
+        if rule.lint and not lints and rule.code not in (select or ()):
+            continue
         # every rule runs: later ones rely on what it marks as broken
         found = list(itertools.islice(rule.run(ctx), limits.findings))
         findings += found if _chosen(rule.code, select, ignore) else []

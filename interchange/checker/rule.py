@@ -50,12 +50,16 @@ Problems = Iterator[Problem]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its code, the severity of what it finds, a title, and the function that looks."""
+    """One rule: its code, the severity of what it finds, a title, and the function that looks.
+
+    lint: it looks for what is allowed and seldom meant, and only when it is asked for.
+    """
 
     code: str
     severity: Severity
     title: str
     look: Callable[[Context], Iterable[Problem]]
+    lint: bool = False
 
     @property
     def ours(self) -> bool:
@@ -83,8 +87,10 @@ RULES: dict[str, Rule] = {}
 """All rules by code, in the order in which they run: a later layer leaves alone what an earlier one found broken."""
 
 
-def rule(code: str, severity: Severity, title: str) -> Callable[[Callable[[Context], Iterable[Problem]]], Rule]:
-    """Register a function that yields problems.
+def rule(
+    code: str, severity: Severity, title: str, *, lint: bool = False
+) -> Callable[[Callable[[Context], Iterable[Problem]]], Rule]:
+    """Register a function that yields problems. lint: it is looked for only when it is asked for.
 
     Raises UsageError IX833 for a code or severity that cannot be one, and for a code that another rule has.
     """
@@ -94,7 +100,7 @@ def rule(code: str, severity: Severity, title: str) -> Callable[[Callable[[Conte
         if not ours:
             importlib.import_module("interchange.checker.rules")  # ours run first, whoever is imported first
             _check(code, severity, look)
-        RULES[code] = Rule(code, severity, title, look)
+        RULES[code] = Rule(code, severity, title, look, lint)
         return RULES[code]
 
     return add

@@ -66,6 +66,7 @@ def _warm_up() -> None:
         trust_links=False,
         deny=(),
         scan_weights=False,
+        lints=False,
         limits=DEFAULT,
     )
 

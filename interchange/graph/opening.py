@@ -25,13 +25,15 @@ class Written(NamedTuple):
 
     proto: the message, without the raw data of large initializers of the main graph.  windows: that data, which stays
     in the file, by position of the initializer.  folder: that of its data files, None for bytes.  head: the bytes
-    that `proto` was parsed from.
+    that `proto` was parsed from.  exact: whether they say nothing that `proto` does not, for all that can be told at
+    once (`scan` tells).
     """
 
     proto: onnx.ModelProto
     windows: dict[int, memoryview]
     folder: Path | None
     head: bytes
+    exact: bool = True
 
 
 def read(source: str | os.PathLike[str] | bytes, limits: Limits = DEFAULT) -> Written:
@@ -133,7 +135,8 @@ def parse(data: memoryview, where: str, folder: Path | None, limits: Limits = DE
         raise too_many(where, f"{len(proto.graph.node)} nodes", f"at most {limits.nodes} (the limit `nodes`)")
     if not (proto.HasField("graph") and proto.ir_version):
         raise _no_model(data, where, f"{len(data)} bytes without a graph or an IR version", limits)
-    return Written(proto, windows, folder, head)
+    proto.DiscardUnknownFields()
+    return Written(proto, windows, folder, head, exact=proto.ByteSize() == len(head))
 
 
 def _no_model(data: memoryview, where: str, problem: str, limits: Limits) -> FileError:

@@ -17,12 +17,13 @@ from interchange.graph.wire import MalformedError, read_varint
 
 _MAX_ODD = 20  # oddities that are told
 
+_WIRE = {1: 1, 2: 5, 6: 1, 7: 5, 9: 2, 11: 2, 12: 2, 15: 5, 16: 1}  # FieldDescriptor type -> wire type; others are 0
+
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """Something a parser passes over. kind: ``twice`` (a field that can be there once) or ``unknown`` (a field).
-
-    place: ``graph.node[3].name``."""
+    """Something a parser passes over. kind: ``twice`` (a field that can be there once) or ``unknown`` (a field, or a
+    form of one). place: ``graph.node[3].name``."""
 
     kind: str
     place: str
@@ -33,6 +34,7 @@ class _Field:
     name: str
     message: str  # the kind of message, "" for data
     repeated: bool
+    wire: int  # the wire type; what is repeated may also be packed
 
 
 @cache
@@ -50,7 +52,7 @@ def _messages() -> dict[str, dict[int, _Field]]:
         for f in descriptor.fields:
             inner = f.message_type
             repeated = bool(f.is_repeated) if hasattr(f, "is_repeated") else f.label == f.LABEL_REPEATED
-            fields[f.number] = _Field(f.name, inner.name if inner is not None else "", repeated)
+            fields[f.number] = _Field(f.name, inner.name if inner is not None else "", repeated, _WIRE.get(f.type, 0))
             if inner is not None:
                 ahead.append(inner)
     return found
@@ -83,12 +85,12 @@ def scan(data: bytes | memoryview, limits: Limits, where: str) -> tuple[Oddity, 
             continue
         begin = at
         try:
-            number, content, at = _field(data, at, top.end)
+            number, wire, content, at = _field(data, at, top.end)
         except MalformedError as error:
             raise _malformed(where, stack, begin, len(data), str(error)) from None
         field = messages[top.name].get(number)
         count = top.seen[number] = top.seen.get(number, 0) + 1
-        if field is None:
+        if field is None or not (wire == field.wire or (wire == 2 and field.repeated)):
             _note(odd, "unknown", stack, f"field {number}")
             continue
         if count == 2 and not field.repeated:
@@ -125,8 +127,8 @@ def _path(stack: list[_Open], name: str = "") -> str:
     return ".".join(p for p in (*(m.field for m in stack), name) if p)
 
 
-def _field(data: memoryview, at: int, end: int) -> tuple[int, int | None, int]:
-    """(number, start of the content if it has a length, end) of the field at `at`."""
+def _field(data: memoryview, at: int, end: int) -> tuple[int, int, int | None, int]:
+    """(number, wire type, start of the content if it has a length, end) of the field at `at`."""
     tag, at = read_varint(data, at, end)
     number, kind = tag >> 3, tag & 7
     content = None
@@ -144,7 +146,7 @@ def _field(data: memoryview, at: int, end: int) -> tuple[int, int | None, int]:
         raise MalformedError("a field without a number")
     if at > end:
         raise MalformedError(f"a field that ends {at - end} bytes later than what it stands in")
-    return number, content, at
+    return number, kind, content, at
 
 
 def _malformed(where: str, stack: list[_Open], at: int, size: int, problem: str) -> FileError:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from interchange.checker.context import Context, domain_of, listed
 from interchange.checker.rule import Problem, Problems, rule
 
 
-@rule("IX596", "error", "Control flow that is denied")
-def control_flow(ctx: Context) -> Problems:
-    if "control-flow" not in ctx.deny:
-        return
+@rule("IX596", "error", "Something that is denied")
+def denied(ctx: Context) -> Problems:
+    for name, look in _DENIALS.items():
+        if name in ctx.deny:
+            yield from look(ctx)
+
+
+def _control_flow(ctx: Context) -> Problems:
     for node in ctx.nodes():
         if node.scope.inner.get(node.index) or (node.proto.op_type in ("If", "Loop", "Scan") and not node.key[0]):
             yield Problem(
@@ -22,10 +28,7 @@ def control_flow(ctx: Context) -> Problems:
             )
 
 
-@rule("IX597", "error", "A domain that is denied")
-def custom_domain(ctx: Context) -> Problems:
-    if "custom-domains" not in ctx.deny:
-        return
+def _custom_domain(ctx: Context) -> Problems:
     local = {domain for domain, _, _ in ctx.functions}
     used = {domain_of(n.proto) for n in ctx.nodes()} - local
     custom = sorted(d for d in used if d and not d.startswith("ai.onnx"))
@@ -40,10 +43,7 @@ def custom_domain(ctx: Context) -> Problems:
         )
 
 
-@rule("IX594", "error", "An input without a rank")
-def undeclared_rank(ctx: Context) -> Problems:
-    if "undeclared-ranks" not in ctx.deny:
-        return
+def _undeclared_rank(ctx: Context) -> Problems:
     given = set(ctx.main.initializers)
     for value in ctx.model.graph.input:
         tensor = value.type.tensor_type
@@ -56,3 +56,10 @@ def undeclared_rank(ctx: Context) -> Problems:
                 why="ONNX Runtime ends the whole process when some operators are fed a rank they do not expect",
                 fix="declare the shape: one request could end a server",
             )
+
+
+_DENIALS: dict[str, Callable[[Context], Problems]] = {
+    "control-flow": _control_flow,
+    "custom-domains": _custom_domain,
+    "undeclared-ranks": _undeclared_rank,
+}
