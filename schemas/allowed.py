@@ -148,19 +148,13 @@ _DTYPE_OF: Table = {
 }
 
 # the least value of numbers, in every operator of ai.onnx that has them; what onnx's shape rules say is not repeated
-_LEAST: Mapping[str, float] = {
-    "epsilon": 0,
-    "group": 1,
-    "hidden_size": 1,
-    "num_groups": 1,
-    "size": 1,
-}
+_LEAST = {"group": 1, "hidden_size": 1, "num_groups": 1, "size": 1}
 _AXES = frozenset({"axis", "axes", "batch_axis", "batch_dims", "perm", "time_axis"})
 MOST_AXIS = 2**31 - 1  # ONNX Runtime keeps axes as 32-bit integers
 
 
-def bounds(domain: str, attribute: str) -> tuple[float | None, float | None]:
-    """The least and the largest value that a number of this name may have in any operator of a domain; None: any."""
+def bounds(domain: str, attribute: str) -> tuple[int | None, int | None]:
+    """The least and the largest value that an integer of this name may have in any operator of a domain; None: any."""
     if domain == "" and attribute in _AXES:
         return -MOST_AXIS, MOST_AXIS
     return (_LEAST.get(attribute) if domain == "" else None), None

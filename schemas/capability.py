@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interchange.schemas.calls import RUNS, UNKNOWN, Call, Verdict, names
+from interchange.schemas.calls import RUNS, Call, Verdict, names
 from interchange.schemas.functions import body
-from interchange.schemas.quirks import quirk
+from interchange.schemas.quirks import has_own_body, quirk
 from interchange.schemas.runtimes import Form, Formal, Kernel, Runtime
 from interchange.schemas.typetext import plain, reader_name
 
@@ -43,12 +43,7 @@ def judge(call: Call, runtime: Runtime, depth: int = 0) -> Verdict:
 
 def _body(call: Call, runtime: Runtime, kernels: Sequence[Kernel], form: Form, depth: int) -> Verdict:
     """What a release says to a call that it has no kernel for."""
-    if UNKNOWN in call.inputs:
-        inner = []
-    elif depth == _DEEPEST:
-        inner = None
-    else:
-        inner = body(call, runtime)
+    inner = [] if has_own_body(call) else body(call, runtime) if depth < _DEEPEST else None
     if inner is not None:
         for part in inner:
             verdict = judge(part, runtime, depth + 1)
@@ -72,8 +67,8 @@ def _no_kernel(call: Call, runtime: Runtime, kernels: Sequence[Kernel], form: Fo
     key, text = wrong[0]
     # what the kernels that differ in this one place take there
     near = [k for k in kernels if [w for w, _ in _mismatches(k, form, call)] == [w for w, _ in wrong]]
-    there = sorted({t for k in near for t in k.types[key]})
-    return Verdict("dtype", f"{_place(form, key)}: {reader_name(text)}", plain(there))
+    taken = {t for k in near for t in k.types[key]}
+    return Verdict("dtype", f"{_place(form, key)}: {reader_name(text)}", plain(taken))
 
 
 def _mismatches(kernel: Kernel, form: Form, call: Call) -> list[tuple[str, str]]:

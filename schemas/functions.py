@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def body(call: Call, runtime: Runtime) -> list[Call] | None:
     """The calls that stand for a call, those in subgraphs too; None if there are none that the runtime would run.
 
-    None of them where a body is there but depends on a rank that is not known.
+    None of them where a body is there but depends on a type or rank that is not known.
 
     A body that depends on the call is taken as it is. A fixed one is taken only where each of its operators means the
     same at the call's opset as at the one it was written for, by the runtime's own list of operators.
@@ -30,7 +31,7 @@ def body(call: Call, runtime: Runtime) -> list[Call] | None:
 
     opset = call.opsets.get(call.domain, 1)
     try:
-        schema = defs.get_schema(call.op, opset, call.domain)
+        schema: Any = defs.get_schema(call.op, opset, call.domain)
     except defs.SchemaError:  # an operator of the runtime's own
         return None
     if schema.since_version != runtime.since(call.domain, call.op, opset):
@@ -178,6 +179,7 @@ def _outer(kind: str, inner: str) -> str:
     return f"{kind}({inner})" if inner else UNKNOWN
 
 
+@functools.cache
 def _tensor(number: int) -> str:
     dtype = from_onnx(number)
     return UNKNOWN if dtype is None else to_text(dtype)

@@ -74,6 +74,14 @@ def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
     return Verdict("quirk", found.found, found.expected)
 
 
+_OWN_BODIES = frozenset((("FastGelu", "tensor(double)"), ("QuickGelu", "tensor(double)")))
+
+
+def has_own_body(call: Call) -> bool:
+    """Whether the runtime defines an operator of its own domain by others, which it does not show."""
+    return call.domain == "com.microsoft" and (call.op, *call.inputs[:1]) in _OWN_BODIES
+
+
 def fuses(call: Call, perms: Iterable[Sequence[int] | None]) -> bool:
     """Whether the runtime's optimiser merges a Transpose into a MatMul of float64, as it does into one of float32.
 

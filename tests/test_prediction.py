@@ -19,6 +19,7 @@ from typing import Any
 import onnx
 import pytest
 from node_suite import node_suite
+from onnx import helper
 
 import interchange as ix
 from interchange import schemas
@@ -28,6 +29,7 @@ from interchange.checker.deploy import predict
 from interchange.eager import nn
 from interchange.graph import opening
 from interchange.schemas import runtimes
+from interchange.schemas.functions import type_proto
 
 ROOT = Path(__file__).parent.parent
 FETCHED = sorted(
@@ -170,9 +172,7 @@ def assert_right(release: str, models: Mapping[str, onnx.ModelProto], predicted:
         if says != (real[name] is None):
             wrong[name] = f"predicted {'loads' if says else prediction.refusals}, but {real[name] or 'it loads'}"
     judged = sum(release not in p.limits for p in predicted.values())
-    shares = (
-        f"{1 - len(wrong) / len(models):.2%} of {len(models)}, {1 - len(wrong) / judged:.2%} of the {judged}"
-    )
+    shares = f"{1 - len(wrong) / len(models):.2%} of {len(models)}, {1 - len(wrong) / judged:.2%} of the {judged}"
     print(f"onnxruntime {release}: {shares} whose opset and IR version it accepts")
     assert [n for n in wrong if real[n] is None] == [], "false refusals"
     assert {n: why for n, why in wrong.items() if not expected_miss(models[n])} == {}
@@ -195,6 +195,62 @@ def test_older_releases_load_what_is_predicted(tmp_path: Path) -> None:
         predicted = predictions(models, [home.name for home in FETCHED])
         for home in FETCHED:
             assert_right(home.name, models, predicted, loaded(models, folder, home))
+
+
+# -- every operator, every dtype --------------------------------------------------------------------------------------
+_NO_KERNEL = ("NOT_IMPLEMENTED", "Could not find an implementation", "Failed to find kernel")
+_USUAL = {"int": 1, "float": 0.5, "string": "x", "ints": [1], "floats": [0.5], "strings": ["x"]}
+
+
+@cache
+def sweep() -> dict[str, onnx.ModelProto]:
+    """A model of one node for each operator and each type that a type variable of its inputs may stand for."""
+    found = {}
+    for domain, opset in (("", 20), ("", 17), ("com.microsoft", 1), ("ai.onnx.ml", 4)):
+        for op in schemas.operators(domain, opset):
+            schema = schemas.schema(op, opset, domain)
+            needed = [a for a in schema.attributes.values() if a.required]
+            attributes = {a.name: a.allowed[0] if a.allowed else _USUAL.get(a.type) for a in needed}
+            if None in attributes.values():  # a subgraph or a tensor
+                continue
+            for variable in dict.fromkeys(f.type for f in schema.inputs if f.type in schema.type_constraints):
+                for text in schema.type_constraints[variable]:
+                    model = one_node(schema, {"": 20, domain: opset}, variable, text, attributes)
+                    if model is not None:
+                        found[f"{domain or 'onnx'}_{opset}_{op}_{variable}_{text}"] = model
+    return found
+
+
+def one_node(schema: Any, opsets: dict[str, int], variable: str, text: str, attributes: dict[str, Any]) -> Any:
+    def type_of(formal: Any) -> str:
+        texts = schema.type_constraints.get(formal.type, (formal.type,))
+        usual = (t for t in ("tensor(float)", "tensor(int64)", "tensor(uint8)") if t in texts)
+        return text if formal.type == variable else next(usual, texts[0])
+
+    formals = [schema.inputs[min(i, len(schema.inputs) - 1)] for i in range(max(schema.min_inputs, 1))]
+    types = [type_proto(type_of(f)) for f in formals]
+    if None in types:  # a map
+        return None
+    inputs = [onnx.ValueInfoProto(name=f"i{i}", type=t) for i, t in enumerate(types)]
+    outputs = [onnx.ValueInfoProto(name=f"o{i}") for i in range(max(schema.min_outputs, 1))]
+    names = [v.name for v in inputs], [v.name for v in outputs]
+    node = helper.make_node(schema.name, *names, domain=schema.domain, **attributes)
+    imports = [helper.make_opsetid(d, v) for d, v in opsets.items()]
+    return helper.make_model(helper.make_graph([node], "g", inputs, outputs), ir_version=9, opset_imports=imports)
+
+
+@pytest.mark.conformance
+def test_every_operator_with_every_dtype(tmp_path: Path) -> None:
+    models = sweep()
+    predicted = predictions(models, [home.name for home in FETCHED])
+    for home in FETCHED:
+        real = loaded(models, tmp_path, home)
+        # what fails for its shapes or attributes says nothing of kernels
+        told = {n: p for n, p in predicted.items() if real[n] is None or any(w in real[n] for w in _NO_KERNEL)}
+        assert len(told) > 3000
+        wrong = [n for n, p in told.items() if (home.name in p.loading) != (real[n] is None)]
+        print(f"onnxruntime {home.name}: {len(told) - len(wrong)} of {len(told)} calls right")
+        assert wrong == [], home.name
 
 
 # -- what decides ------------------------------------------------------------------------------------------------------
@@ -281,8 +337,6 @@ def test_limits_are_the_whole_models() -> None:
 
 
 def test_many_equal_nodes_are_one_refusal() -> None:
-    from onnx import helper
-
     nodes = [helper.make_node("Erf", [f"v{i}"], [f"v{i + 1}"], f"erf{i}") for i in range(500)]
     sides = [helper.make_tensor_value_info(n, onnx.TensorProto.DOUBLE, [2]) for n in ("v0", "v500")]
     graph = helper.make_graph(nodes, "g", sides[:1], sides[1:])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from interchange.checker.context import Context, NodeRef, Scope
+from interchange.checker.context import Context, FunctionKey, NodeRef, Scope
 from interchange.schemas.calls import UNKNOWN, Call, Verdict
 from interchange.schemas.capability import judge
 from interchange.schemas.functions import text_of
@@ -85,13 +85,13 @@ def predict(ctx: Context, releases: Sequence[str]) -> Prediction:
     if not loaders:
         return result
     found: dict[Any, Refusal | None] = {}
-    for node, call in _calls(ctx):
-        key = call, *_aspects(ctx, node, call)
+    for node, key, call_of in _calls(ctx):
         if key in found:
             refusal = found[key]
             if refusal is not None:
                 refusal.more += 1
             continue
+        call = call_of()
         verdicts = {r.name: v for r in loaders if not (v := judge(call, r))}
         found[key] = Refusal(call, node, verdicts) if verdicts else None
     result.refusals = [refusal for refusal in found.values() if refusal is not None]
@@ -107,7 +107,10 @@ def _beyond(ctx: Context, release: Runtime) -> Iterator[Limit]:
         yield Limit("IR version", ctx.model.ir_version, release.ir_version)
 
 
-def _calls(ctx: Context) -> Iterator[tuple[NodeRef, Call]]:
+Keyed = tuple[NodeRef, Any, Callable[[], Call]]  # a node, what its verdict depends on, and its call
+
+
+def _calls(ctx: Context) -> Iterator[Keyed]:
     runs: Mapping[Scope, Sequence[Mapping[str, Any]]] = ctx.inferred.runs
     for scope in ctx.scopes:
         # without inference nothing is known of types, but of operators, versions and attributes it is
@@ -115,45 +118,69 @@ def _calls(ctx: Context) -> Iterator[tuple[NodeRef, Call]]:
             yield from _scope_calls(ctx, scope, types)
 
 
-def _scope_calls(ctx: Context, scope: Scope, types: Mapping[str, Any]) -> Iterator[tuple[NodeRef, Call]]:
-    texts: dict[str, str | None] = {"": None}
-
-    def text(name: str) -> str | None:
-        if name not in texts:
-            proto = types.get(name)
-            texts[name] = UNKNOWN if proto is None else text_of(proto)
-        return texts[name]
-
-    @cache
-    def constants() -> set[str]:
-        made = {n for node in scope.proto.node if node.op_type == "Constant" for n in node.output}
-        return made | set(scope.initializers).difference(scope.inputs)
-
+def _scope_calls(ctx: Context, scope: Scope, types: Mapping[str, Any]) -> Iterator[Keyed]:
+    texts = _Texts(types)
+    constant = cache(lambda: _constants(scope))
+    looks_at: dict[FunctionKey, str] = {}
     for node in scope.nodes:
-        domain, op, _ = node.key
-        if node.key not in ctx.functions and not is_users(op, domain):
-            proto = node.proto
-            sides = tuple(map(text, proto.input)), tuple(map(text, proto.output))
-            call = Call(domain, op, scope.opsets, *sides, proto, tuple(map(types.get, proto.input)))
-            if op == "MatMul" and call.inputs[:1] == ("tensor(double)",):
-                perms = (perm_of(_maker(scope, n), types.get(n), constants()) for n in proto.input)
-                call = replace(call, transposed=fuses(call, perms))
-            yield node, call
+        name, proto = node.key, node.proto
+        if name not in looks_at:
+            looks_at[name] = _looks_at(ctx, node)
+        what = looks_at[name]
+        if what == "nothing":
+            continue
+        inputs, outputs = tuple([texts[n] for n in proto.input]), tuple([texts[n] for n in proto.output])
+        aspects: Any = ()
+        if what == "names":
+            aspects = frozenset(a.name for a in proto.attribute)
+        elif what == "everything":
+            ranks = [len(t.tensor_type.shape.dim) if (t := types.get(n)) is not None else None for n in proto.input]
+            aspects = (*ranks, *(a.SerializeToString() for a in proto.attribute))
+        elif what == "makers":
+            aspects = tuple(tuple(_perm(scope, n, types, constant) or ()) for n in proto.input)
+
+        def call_of(node: NodeRef = node, inputs: Any = inputs, outputs: Any = outputs, perms: Any = aspects) -> Call:
+            domain, op, _ = node.key
+            known = tuple(map(types.get, node.proto.input))
+            call = Call(domain, op, scope.opsets, inputs, outputs, node.proto, known)
+            return replace(call, transposed=True) if op == "MatMul" and fuses(call, perms) else call
+
+        yield node, (name, scope.opsets.get(name[0]), inputs, outputs, aspects), call_of
 
 
-def _maker(scope: Scope, name: str) -> Any:
-    """The node of the same graph that makes a value which is no output of it."""
-    made = scope.makers.get(name)
-    return scope.proto.node[made[0]] if made and name not in scope.outputs else None
+class _Texts(dict[str, str | None]):
+    """The types of values as texts, made when they are asked for."""
+
+    def __init__(self, types: Mapping[str, Any]) -> None:
+        super().__init__({"": None})
+        self.types = types
+
+    def __missing__(self, name: str) -> str | None:
+        proto = self.types.get(name)
+        self[name] = UNKNOWN if proto is None else text_of(proto)
+        return self[name]
 
 
-def _aspects(ctx: Context, node: NodeRef, call: Call) -> tuple[Any, ...]:
-    """What else the verdict depends on: the opset, and attributes and ranks where a kernel or body looks at them."""
-    opset, attributes = call.opsets.get(call.domain), node.proto.attribute
+def _looks_at(ctx: Context, node: NodeRef) -> str:
+    """What the verdict on calls of an operator depends on beside their types."""
+    domain, op, _ = node.key
+    if node.key in ctx.functions or is_users(op, domain):
+        return "nothing"
     schema = ctx.schema(node)
-    if schema is not None and schema.has_function:
-        ranks = tuple(None if t is None else len(t.tensor_type.shape.dim) for t in call.types)
-        return opset, ranks, *(a.SerializeToString() for a in attributes)
-    if is_quirky(call.domain, call.op):
-        return opset, *(a.SerializeToString() for a in attributes)
-    return opset, frozenset(a.name for a in attributes)
+    if (schema is not None and schema.has_function) or is_quirky(domain, op):
+        return "everything"
+    return "makers" if op == "MatMul" and not domain else "names" if domain or schema is None else "types"
+
+
+def _perm(scope: Scope, name: str, types: Mapping[str, Any], constant: Callable[[], set[str]]) -> list[int] | None:
+    """The permutation of the Transpose that makes a value, see `schemas.quirks.fuses`."""
+    made = scope.makers.get(name)
+    if not made or name in scope.outputs or scope.proto.node[made[0]].op_type != "Transpose":
+        return None
+    return perm_of(scope.proto.node[made[0]], types.get(name), constant())
+
+
+def _constants(scope: Scope) -> set[str]:
+    """The values whose data the runtime knows before it runs."""
+    made = {n for node in scope.proto.node if node.op_type == "Constant" for n in node.output}
+    return made | set(scope.initializers).difference(scope.inputs)

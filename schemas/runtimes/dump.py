@@ -37,7 +37,7 @@ def dump() -> dict[str, Json]:
         "version": onnxruntime.__version__,
         "build": _build(onnxruntime),
         "ir": _highest(lambda version: _loads(ir_version=version)),
-        "opsets": {d: _highest(lambda version, d=d: _loads(domain=d, version=version)) for d in domains},
+        "opsets": {domain: _highest_opset(domain) for domain in domains},
         "schemas": _by_operator((s, _schema(s, types)) for s in schemas),
         "kernels": _by_operator((k, row) for k, row in _kernels(state, types)),
         "types": types.lists(),
@@ -111,6 +111,10 @@ def _highest(accepts: Callable[[int], bool]) -> int:
     """The highest version from 1 on that is accepted; 0 if all are."""
     highest = max((v for v in range(1, _HIGHEST_TRIED) if accepts(v)), default=1)
     return 0 if highest == _HIGHEST_TRIED - 1 else highest
+
+
+def _highest_opset(domain: str) -> int:
+    return _highest(lambda version: _loads(domain=domain, version=version))
 
 
 def _loads(ir_version: int = 8, domain: str = "", version: int = 13) -> bool:
