@@ -159,7 +159,7 @@ kind("activations of another number", "IX576", "activations", "an LSTM has three
 kind("size 0 of LRN", "IX553", "size", "a mean over no channels")(
     text("[bad_node] y = LRN <size = 0> (x)", IMAGE, IMAGE_OUT)
 )
-kind("a negative epsilon", "IX553", "epsilon", "the root of a negative number is no number")(
+kind("a negative epsilon", "IX555", "epsilon", "the root of a negative number is no number")(
     text("[bad_node] y = LayerNormalization <epsilon = -1.0> (x, s)", constants="float[3] s = {1, 1, 1}")
 )
 kind("an attribute that is not a number", "IX555", "NaN", "every result is NaN")(

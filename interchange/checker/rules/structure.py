@@ -511,7 +511,7 @@ def _contradicts(one: Any, other: Any) -> bool:
     return bool(conflict(one, other, set())[0])
 
 
-@rule("IX536", "error", "Two outputs have one name")
+@rule("IX536", "warning", "Two outputs have one name")
 def duplicate_output(ctx: Context) -> Problems:
     for scope in ctx.scopes:
         for name in _twice(n for n in scope.outputs if n):
@@ -547,4 +547,5 @@ def newer_than_ir(ctx: Context) -> Problems:
             expected="IR version 8 or newer",
             why="readers of this version do not see the functions, and know none of their calls",
             fix="set ir_version to 8 or newer",
+            severity="warning",
         )

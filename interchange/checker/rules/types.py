@@ -93,12 +93,13 @@ def numbers(ctx: Context) -> Problems:
         if schema.domain or schema.name in ("Constant", "ConstantOfShape"):
             continue
         for attribute in node.proto.attribute:
-            if any(math.isnan(v) for v in (attribute.f, *attribute.floats)):
+            nan = any(math.isnan(v) for v in (attribute.f, *attribute.floats))
+            if nan or (attribute.name == "epsilon" and attribute.f < 0):
                 yield Problem(
-                    f"node {node.label}: the attribute {attribute.name} is NaN",
+                    f"node {node.label}: the attribute {attribute.name} is {'NaN' if nan else attribute.f}",
                     node.where(),
-                    found=f"{attribute.name}=NaN",
-                    expected="a number",
+                    found=f"{attribute.name}={'NaN' if nan else attribute.f}",
+                    expected="a number" if nan else "a number of 0 or more, under the root with a variance",
                     why="results become NaN as well",
                     fix="correct the value, or how it was computed",
                 )

@@ -18,7 +18,7 @@ def out_of_range(ctx: Context) -> Problems:
     for node, schema in list(ctx.whole_nodes()):
         for proto in node.proto.attribute:
             low, high = bounds(schema.domain, proto.name)
-            if proto.ref_attr_name or (low is None and high is None) or type_of(proto) not in _NUMBERS:
+            if proto.ref_attr_name or (low is None and high is None) or type_of(proto) not in _INTEGERS:
                 continue
             value = value_of(proto)
             bad = [v for v in (value if isinstance(value, list) else [value]) if not _within(v, low, high)]
@@ -45,11 +45,11 @@ def out_of_range(ctx: Context) -> Problems:
             )
 
 
-_NUMBERS = ("int", "ints", "float", "floats")
+_INTEGERS = ("int", "ints")
 
 
-def _within(value: float, low: float | None, high: float | None) -> bool:
-    return (low is None or not value < low) and (high is None or not value > high)  # NaN is another rule's
+def _within(value: int, low: int | None, high: int | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 @rule("IX554", "warning", "Pads that do not count")
