@@ -19,6 +19,7 @@ import pytest
 from bad_models.building import const, model, node, relu
 from shell import Ran
 
+from interchange import schemas
 from interchange.checker import check
 from interchange.checker.config import find_config
 from interchange.checker.pages import explain, pages
@@ -98,6 +99,19 @@ def test_limits_and_operators_of_the_command_line(folder: Path, capsys: Any) -> 
         assert Ran(capsys, "check", "good.onnx", "--limit", wrong).status == 2
     assert Ran(capsys, "check", "good.onnx", "--no-isolation", "--trust-links", "--nan").status == 0
     assert Ran(capsys, "check").status == 2
+
+
+def test_operators_of_a_file(folder: Path, capsys: Any) -> None:
+    """They are known in the child process, too."""
+    onnx.save(model([node("Swish", ["x"], ["y"], domain="acme.ops")], opsets={"": 21, "acme.ops": 1}), "custom.onnx")
+    (folder / "ops.toml").write_text(
+        '[[operators]]\ndomain = "acme.ops"\nname = "Swish"\ninputs = [{name = "X", type = "T"}]\n'
+        'outputs = [{name = "Y", type = "T"}]\ntypes.T = ["float32"]\n'
+    )
+    assert "IX543" in Ran(capsys, "check", "custom.onnx").out
+    ran = Ran(capsys, "check", "custom.onnx", "--file", "ops.toml")
+    schemas.unregister("Swish", "acme.ops")
+    assert ran.status == 0, ran.out
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _EACH = 20  # findings of one code that get an excerpt: nobody reads on
 _FEEDS = 3  # inputs of a node whose origin is shown
 _WIDTH = 110  # characters of a line
+_PARTS = 30  # inputs, outputs and attributes of a node that are looked at: what is beyond is cut anyway
 _SHORT = 24  # characters of an attribute
 
 
@@ -49,8 +50,8 @@ class _Graphs:
         scope = self.scopes.get(where.graph)
         if scope is None:
             return ()
-        if 0 <= where.index < len(scope.nodes):
-            return self._node(scope, scope.nodes[where.index], where.value)
+        if 0 <= where.index < len(scope.proto.node):
+            return self._node(scope, scope.node(where.index), where.value)
         return self._value(scope, where.value) if where.value and not where.node else ()
 
     def _node(self, scope: Scope, node: NodeRef, value: str) -> Excerpt:
@@ -66,21 +67,21 @@ class _Graphs:
         reader = next((self._reader(scope, n) for n in node.proto.output if n), None)
         if reader is not None:
             numbers.add(reader)
-        return (*given, *((n, self._text(scope, scope.nodes[n])) for n in sorted(numbers)))
+        return (*given, *((n, self._text(scope, scope.node(n))) for n in sorted(numbers)))
 
     def _value(self, scope: Scope, name: str) -> Excerpt:
         lines = [(-1, self._given(scope, name))] if name in scope.given else []
         if name in scope.outputs:
             lines.append((-1, _cut(f"output {self._typed(scope, name)}")))
         numbers = scope.makers.get(name, [])[:2]
-        return (*lines, *((n, self._text(scope, scope.nodes[n])) for n in numbers))
+        return (*lines, *((n, self._text(scope, scope.node(n))) for n in numbers))
 
     def _reader(self, scope: Scope, name: str) -> int | None:
         if scope not in self._readers:
             readers: dict[str, int] = {}
-            for node in scope.nodes:
-                for read in node.proto.input:
-                    readers.setdefault(read, node.index)
+            for index, names in enumerate(scope.inputs_of):
+                for read in names:
+                    readers.setdefault(read, index)
             self._readers[scope] = readers
         return self._readers[scope].get(name)
 
@@ -97,9 +98,9 @@ class _Graphs:
         return one_line(name if found is None else f"{name}: {reader_text(found)}")
 
     def _text(self, scope: Scope, node: NodeRef) -> str:
-        made = ", ".join(self._typed(scope, name) if name else "_" for name in node.proto.output)
-        taken = [name or "_" for name in node.proto.input]
-        taken += [f"{a.name}={attribute_text(a)}" for a in node.proto.attribute]
+        made = ", ".join(self._typed(scope, name) if name else "_" for name in node.proto.output[:_PARTS])
+        taken = [name or "_" for name in node.proto.input[:_PARTS]]
+        taken += [f"{a.name}={attribute_text(a)}" for a in node.proto.attribute[:_PARTS]]
         return _cut(one_line(f"{made or '_'} = {node.op}({', '.join(taken)})"))
 
 
