@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interchange.cli.models import find_source, need_inputs, set_mode, source_options, users_code
+from interchange.cli.tables import detour_lines
 from interchange.graph.notes import read_note
 
 if TYPE_CHECKING:
@@ -104,11 +105,7 @@ def _conditions(result: Model) -> Iterator[str]:
     if state:
         more = f", ... ({len(state)} in all)" if len(state) > _MANY else ""
         yield f"state: {', '.join(state[:_MANY])}{more}"
-    detours: dict[str, list[str]] = {}
-    for d in read_note(result.metadata, "detours", []):
-        how = f"in {d['to']} instead of {d['from']}{', with rounded values' if d['lossy'] else ''}"
-        detours.setdefault(how, []).append(d["op"])
-    yield from (f"{how}: {', '.join(ops)}" for how, ops in detours.items())
+    yield from detour_lines(read_note(result.metadata, "detours", []))
 
 
 def _proof(evidence: dict[str, Any] | None, loaded: bool) -> str:

@@ -23,7 +23,7 @@ def command(path: str, sizes: tuple[str, ...], as_json: bool) -> None:
     from interchange.checker.context import plural
     from interchange.checker.summary import summarize
     from interchange.cli.output import emit
-    from interchange.cli.tables import show_sections
+    from interchange.cli.tables import detour_lines, show_sections
 
     found = summarize(path, _sizes(sizes))
     if as_json:
@@ -50,6 +50,7 @@ def command(path: str, sizes: tuple[str, ...], as_json: bool) -> None:
             ],
             "Operators": [[op, str(count)] for op, count in found["operators"].items()],
             "Runs in": [[text] for text in found["runs_in"]],
+            "Detours": [[text] for text in detour_lines(found["detours"])],
             "Proven": _evidence(found["evidence"]),
             "Metadata": [[k, v if len(v) < 100 else f"{v[:97]}..."] for k, v in found["metadata"].items()],
         }

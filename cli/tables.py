@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -22,6 +23,15 @@ def show_sections(sections: Mapping[str, Rows]) -> None:
         if rows:
             click.echo(printable(heading))
             click.echo("\n".join(aligned(rows)))
+
+
+def detour_lines(detours: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What an exporter noted of detours, a line for each pair of dtypes: ``in float32 instead of bfloat16: Gemm``."""
+    found: dict[str, list[str]] = {}
+    for d in detours:
+        how = f"in {d['to']} instead of {d['from']}{', with rounded values' if d['lossy'] else ''}"
+        found.setdefault(how, []).append(str(d["op"]))
+    return [f"{how}: {', '.join(ops)}" for how, ops in found.items()]
 
 
 def aligned(rows: Rows) -> Iterable[str]:

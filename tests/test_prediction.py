@@ -101,7 +101,8 @@ def exports() -> dict[str, onnx.ModelProto]:
         add(f"iris_{opset}", iris_regression.PetalWidth(), {"x": "float32[batch, 3]"}, opset=opset)
     for dtype in ("float16", "bfloat16", "float32", "float64"):
         for name, net, inputs in blocks(dtype):
-            add(f"{name}_{dtype}", net, inputs, opset=22)  # the first whose Conv may have bfloat16
+            # 22 is the first whose Conv may have bfloat16
+            add(f"{name}_{dtype}", net, inputs, opset=22 if dtype == "bfloat16" else 20)
     return found
 
 

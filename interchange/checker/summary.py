@@ -72,6 +72,7 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
         "macs": _work(ctx, _size_names(ctx, sizes or {}), sizes or {}),
         "operators": dict(Counter(n.op for n in ctx.nodes()).most_common()),
         "runs_in": _runs_in(ctx),
+        "detours": _json(notes, "detours", []),
         "evidence": _json(notes, "evidence", None),
         "metadata": {k: v for k, v in notes.items() if not k.startswith("interchange.")},
     }
@@ -95,20 +96,12 @@ def _size(folder: Path | None, name: str) -> str:
 
 
 def _runs_in(ctx: Context) -> list[str]:
-    from interchange.schemas.targets import RELEASES
+    from interchange.checker.deploy import predict
+    from interchange.schemas.runtimes import releases
+    from interchange.schemas.support import span
 
-    found = []
-    for runtime, releases in RELEASES.items():
-        good = [
-            r.name
-            for r in releases
-            if ctx.opsets.get("", 0) <= r.opset
-            and ctx.opsets.get("ai.onnx.ml", 0) <= r.ml_opset
-            and ctx.model.ir_version <= r.ir_version
-        ]
-        span = f"{good[0]} to {good[-1]}" if good else "none of the known releases"
-        found.append(f"{runtime} {span} (by opset and IR version)")
-    return found
+    good = predict(ctx, releases()).loading
+    return [f"onnxruntime {span(good)}" if good else "no release that is known: interchange targets tells why"]
 
 
 def _size_names(ctx: Context, sizes: Sizes) -> SizeNames:
@@ -158,8 +151,10 @@ def _work(ctx: Context, names: SizeNames, sizes: Sizes) -> dict[str, Any]:
             if domain or op not in _MACS:
                 unknown += (domain, op) in _UNCOUNTED or (domain == "com.microsoft" and node.key not in ctx.functions)
                 continue
-            shapes = [_shape(types.get(n), n, names, sizes) for n in (*node.proto.input, *node.proto.output[:1])]
-            count = _MACS[op](node, shapes)
+            reads = [_shape(types.get(n), n, names, sizes) for n in node.proto.input]
+            made = [_shape(types.get(n), n, names, sizes) for n in node.proto.output[:1]]
+            missing = [None] * (4 - len(reads))  # a broken node is counted as unknown
+            count = _MACS[op](node, [*reads, *missing, *(made or [None])])
             if count is None or (isinstance(count, int) and abs(count) > MAX_SIZE):
                 unknown += 1
             else:

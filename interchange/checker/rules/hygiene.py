@@ -16,6 +16,7 @@ _SHAPES: dict[str, Any] = {
     "state": list,
     "signature": dict,
     "evidence": dict,
+    "detours": list,
     "source": dict,
 }
 
@@ -56,9 +57,13 @@ def damage(name: str, text: str) -> str:
         elif name == "state":
             for part in value:
                 str(part["name"] + part["output"])
+        elif name == "detours":
+            for part in value:
+                str(part["op"] + part["from"] + part["to"])
+                bool(part["lossy"])
         elif name == "evidence":
             for trial in value.get("trials", []):
-                dict(trial["sizes"])
+                dict(trial["sizes"].items())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InterchangeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
