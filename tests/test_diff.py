@@ -256,11 +256,11 @@ def layers(width: int, rnd: random.Random) -> Iterator[onnx.NodeProto]:
         yield helper.make_node("ReduceSum", [f"c{at}", "axes"], [f"x{at + 1}"])
 
 
-def alike() -> onnx.ModelProto:
+def alike(size: int = 4) -> onnx.ModelProto:
     """A model of layers whose parts only their wiring tells apart; all weights have one shape, and half one content."""
     rnd = random.Random(0)
     weights = [
-        numpy_helper.from_array(np.full((1, 4, 4), (n + at) % 2, np.float32), f"{w}{n}")
+        numpy_helper.from_array(np.full((size, size), (n + at) % 2, np.float32), f"{w}{n}")
         for n in range(6)
         for at, w in enumerate("qkv")
     ]
@@ -269,8 +269,12 @@ def alike() -> onnx.ModelProto:
     return helper.make_model(helper.make_graph([*layers(6, rnd)], "g", [x], [y], weights))
 
 
-def test_nodes_that_are_alike_are_told_apart_by_their_wiring() -> None:
-    proto = alike()
+LARGE = 130  # weights of that many rows and columns are not read to tell nodes apart
+
+
+@pytest.mark.parametrize("size", [4, LARGE])
+def test_nodes_that_are_alike_are_told_apart_by_their_wiring(size: int) -> None:
+    proto = alike(size)
     for seed in range(5):
         assert ix.diff(proto, laid_out_anew(proto, random.Random(seed), True)).verdict == "same up to names"
     swapped = copy.deepcopy(proto)
@@ -278,6 +282,33 @@ def test_nodes_that_are_alike_are_told_apart_by_their_wiring() -> None:
     node.input[:] = node.input[::-1]
     other = laid_out_anew(swapped, random.Random(0), True)
     assert not ix.diff(proto, other).same
+
+
+def test_an_inserted_node_leaves_what_is_alike_in_its_place() -> None:
+    proto = alike(LARGE)
+    other = copy.deepcopy(proto)
+    for node in other.graph.node:
+        node.input[:] = ["new" if name == "x0" else name for name in node.input]
+    other.graph.node.insert(0, helper.make_node("Neg", ["x0"], ["new"]))
+    found = ix.diff(proto, laid_out_anew(other, random.Random(0), True))
+    assert found.verdict == "structure differs: 1 added, 3 changed; names differ"
+
+
+def test_values_that_one_subgraph_takes_are_told_apart() -> None:
+    """p and q are products with large weights, and only what the branches do with them tells which is which."""
+    proto = onnx.parser.parse_model(f"""
+    <ir_version: 10, opset_import: ["": 21]>
+    main (float[{LARGE}, {LARGE}] x, bool c) => (float[{LARGE}, {LARGE}] y) {{
+      p = MatMul(x, v)
+      q = MatMul(x, w)
+      y = If(c) <then_branch = then () => (float[{LARGE}, {LARGE}] t) {{ t = Sub(p, q) }},
+                else_branch = other () => (float[{LARGE}, {LARGE}] e) {{ e = Sub(q, p) }}>
+    }}
+    """)
+    for name in "vw":
+        proto.graph.initializer.append(numpy_helper.from_array(np.full((LARGE, LARGE), ord(name), np.float32), name))
+    for seed in range(5):
+        assert ix.diff(proto, laid_out_anew(proto, random.Random(seed), True)).verdict == "same up to names"
 
 
 def test_two_random_numbers_are_not_one() -> None:
@@ -357,6 +388,16 @@ def test_one_change_is_told_as_one(name: str) -> None:
         assert told(found, part) == changes
 
 
+def test_a_default_of_an_input() -> None:
+    text = (
+        '<ir_version: 10, opset_import: ["": 21]> m (float[2] x, float[2] k) => (float[2] y) DEFAULT { y = Add(x, k) }'
+    )
+    a, b = (onnx.parser.parse_model(text.replace("DEFAULT", d)) for d in ("", "<float[2] k = {1, 2}>"))
+    found = ix.diff(a, b)
+    assert told(found, "signature") == [("changed", "input 'k'", ["use: must be given -> has a default"])]
+    assert [(w.kind, w.name) for w in found.weights] == [("added", "k")]
+
+
 def test_an_inserted_node_is_found_though_all_names_are_others() -> None:
     found = ix.diff(model(), inserted())
     assert found.verdict == "structure differs: 1 added, 1 changed; names differ"
@@ -408,6 +449,7 @@ def constant(data: np.ndarray[Any, Any] | onnx.TensorProto) -> onnx.ModelProto:
         (np.array([1.0, np.nan]), np.array([1.0, np.nan]), None, None, 0),
         (np.array([0.0, 1.0]), np.array([-0.0, 1.0]), 1, 0.0, 0),
         (np.array([1.0, np.nan]), np.array([1.0, 2.0]), 1, 0.0, 1),
+        (np.array([1.0, 2.0]), np.array([1.0, -np.inf]), 1, 0.0, 1),
         (np.array([2**62, 5]), np.array([2**62 + 1, 5]), 1, 1.0, 0),
         (np.array([-(2**63)]), np.array([2**63 - 1]), 1, float(2**64), 0),
         (np.array([1.0, 0.1], np.float32), np.array([1.0, 0.1], np.float16), 1, 2.4414e-05, 0),
