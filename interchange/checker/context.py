@@ -283,6 +283,12 @@ class Context:
         """How each node of a scope is written."""
         return scope.forms if self.forms else []
 
+    def holders(self) -> Iterator[tuple[NodeRef, list[Scope]]]:
+        """The nodes that hold subgraphs, with these."""
+        for scope in self.scopes:
+            for index, bodies in scope.inner.items():
+                yield scope.node(index), bodies
+
     def nodes_of(self, *ops: str) -> Iterator[NodeRef]:
         """The nodes of ONNX's own operators of these names that nothing is wrong with so far."""
         for form in self.forms:

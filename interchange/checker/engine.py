@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from interchange.checker.context import Context, plural
 from interchange.checker.excerpt import with_excerpts
 from interchange.checker.report import Finding, Report, Where, ordered
+from interchange.checker.texts import bad_text
 from interchange.errors import FileError, UsageError
 from interchange.graph import opening
 from interchange.graph.core import ModelIR
@@ -97,10 +98,10 @@ def look(
     try:
         written = model if isinstance(model, opening.Written) else opening.read(model, limits)
         folder = Folder(written.folder, trust_links) if written.folder is not None else None
-        bad = bad_text(written.proto)
+        ctx = Context(written, folder, name, target, limits, deny=deny, scan_weights=scan_weights, types=types)
+        bad = bad_text(ctx)
         if bad is not None:
             return Report(name, (_not_text(name, *bad),))
-        ctx = Context(written, folder, name, target, limits, deny=deny, scan_weights=scan_weights, types=types)
     except FileError as error:
         if error.code == "IX301":
             raise
@@ -190,33 +191,6 @@ def _unreadable(name: str, error: FileError) -> Finding:
     )
 
 
-def bad_text(model: onnx.ModelProto) -> tuple[str, bytes] | None:
-    """(field, content) of a text that is not UTF-8: protobuf hands it out as bytes, which no rule expects."""
-    messages: list[Any] = [model]
-    while messages:
-        message = messages.pop()
-        if message.DESCRIPTOR.name == "TensorProto":  # its data is no text, and large
-            texts = [("name", message.name), ("doc_string", message.doc_string)]
-            texts += [(e.key, e.value) for e in message.external_data]
-            for key, text in texts:
-                for part in (key, text):
-                    if isinstance(part, bytes):
-                        return f"TensorProto.{key!s}", part
-            continue
-        for field, value in message.ListFields():
-            kind = field.type
-            if kind == field.TYPE_MESSAGE:
-                if hasattr(value, "ListFields"):
-                    messages.append(value)
-                else:
-                    messages.extend(value)
-            elif kind == field.TYPE_STRING and type(value) is not str:
-                for text in [value] if isinstance(value, bytes) else value:
-                    if isinstance(text, bytes):
-                        return f"{message.DESCRIPTOR.name}.{field.name}", text
-    return None
-
-
 def _not_text(name: str, field: str, text: bytes) -> Finding:
     return Finding(
         "IX500",
@@ -232,4 +206,4 @@ def _not_text(name: str, field: str, text: bytes) -> Finding:
 
 def _facts(ctx: Context) -> str:
     opsets = ", ".join(f"{d or 'opset'} {v}" for d, v in ctx.opsets.items())
-    return f"{opsets}, {plural(sum(len(s.nodes) for s in ctx.scopes), 'node')}"
+    return f"{opsets}, {plural(sum(len(s.proto.node) for s in ctx.scopes), 'node')}"

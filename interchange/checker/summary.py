@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from interchange.checker.context import Context, NodeRef, domain_of
-from interchange.checker.engine import bad_text
 from interchange.checker.rules.hygiene import damage
+from interchange.checker.texts import bad_text_of
 from interchange.checker.typetext import reader_text
 from interchange.dims import Dim, DimLike, Guard, evaluate, product, symbols
 from interchange.dtypes import from_onnx, nbytes
@@ -34,7 +34,7 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
     """
     written = opening.read(path)
     proto, folder = written.proto, written.folder
-    bad = bad_text(proto)
+    bad = bad_text_of(proto)
     if bad is not None:
         raise FileError(
             "IX302",

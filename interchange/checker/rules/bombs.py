@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interchange.checker import budget, shapes
-from interchange.checker.context import Context, NodeRef, Scope, domain_of
+from interchange.checker.context import Context, NodeRef, Scope
 from interchange.checker.rule import Problem, Problems, rule
 
 _SMALL = 10_000  # nodes from which it matters how many times more there are than are written
@@ -28,7 +28,7 @@ def expanded(ctx: Context) -> Problems:
         limit = "depth"
     else:
         return
-    many = f"{_short(nodes)} nodes"
+    many = f"{budget.about(nodes)} nodes"
     yield Problem(
         f"the model stands for {f'calls nested {depth - 1} deep' if limit == 'depth' else many}, functions written out",
         ctx.where,
@@ -39,13 +39,20 @@ def expanded(ctx: Context) -> Problems:
     )
 
 
-def _short(count: int) -> str:
-    return str(count) if count < 10**9 else f"about 10**{len(str(count)) - 1}"
-
-
 @rule("IX572", "error", "A value of too many elements")
 def elements(ctx: Context) -> Problems:
     yield from ctx.inferred.problems.get("elements", ())
+    for value in ctx.model.graph.input:
+        dims = [d.dim_value for d in value.type.tensor_type.shape.dim if d.dim_value > 0]
+        if math.prod(dims) > ctx.limits.elements:
+            yield Problem(
+                f"input {value.name!r} is declared with {budget.about(math.prod(dims))} elements",
+                ctx.main.place(value.name),
+                found=f"{budget.about(math.prod(dims))} elements",
+                expected=f"at most {ctx.limits.elements} (the limit `elements`)",
+                why="no caller can give it; who makes room for it fills the memory",
+                fix="correct the declaration",
+            )
 
 
 @rule("IX573", "error", "A shape of too many axes")
@@ -67,9 +74,7 @@ def rank(ctx: Context) -> Problems:
 
 @rule("IX574", "error", "A loop without end")
 def endless(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        if node.proto.op_type != "Loop" or domain_of(node.proto) or node in ctx.broken:
-            continue
+    for node in ctx.nodes_of("Loop"):
         count = _number(ctx, node, 0)
         stops = _may_stop(ctx, node)
         if stops or (count is not None and count <= ctx.limits.iterations) or (count is None and _given(node, 0)):
@@ -128,14 +133,12 @@ def _always_true(ctx: Context, body: Scope, name: str, node: NodeRef) -> bool:
 
 @rule("IX575", "error", "A window of too many elements")
 def window(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        for attribute in node.proto.attribute:
-            if attribute.name != "kernel_shape" or domain_of(node.proto) or node in ctx.broken:
-                continue
-            size = math.prod(max(k, 1) for k in attribute.ints)
-            if size > ctx.limits.elements:
+    for form in ctx.forms:
+        for attribute in form.first.proto.attribute:
+            size = math.prod(max(k, 1) for k in attribute.ints) if attribute.name == "kernel_shape" else 0
+            for node in form.nodes if size > ctx.limits.elements else ():
                 yield Problem(
-                    f"node {node.label}: its window has {_short(size)} elements",
+                    f"node {node.label}: its window has {budget.about(size)} elements",
                     node.where(),
                     found=f"kernel_shape={list(attribute.ints)[:6]}",
                     expected=f"at most {ctx.limits.elements} elements (the limit `elements`)",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interchange.checker.attributes import type_of
-from interchange.checker.context import Context, NodeRef, Scope, domain_of, listed
+from interchange.checker.context import Context, FunctionKey, NodeRef, Scope, domain_of, listed
 from interchange.checker.rule import Problem, Problems, rule
 from interchange.errors import SchemaError
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @rule("IX521", "error", "A function calls itself")
 def recursion(ctx: Context) -> Problems:
-    calls = {
-        key: {n.key for s in ctx.scopes if _root(s) is scope for n in s.nodes} & ctx.functions.keys()
-        for key, scope in ctx.functions.items()
-    }
-    for key, scope in ctx.functions.items():
-        reached, ahead = set(), set(calls[key])
+    calls: dict[FunctionKey, set[FunctionKey]] = {key: set() for key in ctx.functions}
+    keys = {scope: key for key, scope in ctx.functions.items()}
+    for form in ctx.forms:
+        if form.is_call and (caller := keys.get(_root(form.scope))) is not None:
+            calls[caller].add(form.first.key)
+    for key in _endless(calls):
+        scope, reached, ahead = ctx.functions[key], set(), set(calls[key])
         while ahead:
             step = ahead.pop()
             reached.add(step)
@@ -41,6 +42,24 @@ def recursion(ctx: Context) -> Problems:
             )
 
 
+def _endless(calls: Mapping[FunctionKey, set[FunctionKey]]) -> list[FunctionKey]:
+    """The functions whose calls do not end: those that are left when what calls nothing is taken away, repeatedly."""
+    callers: dict[FunctionKey, list[FunctionKey]] = {key: [] for key in calls}
+    for key, called in calls.items():
+        for other in called:
+            callers[other].append(key)
+    left = {key: len(called) for key, called in calls.items()}
+    ended = [key for key, count in left.items() if not count]
+    while ended:
+        done = ended.pop()
+        del left[done]
+        for key in callers[done]:
+            left[key] -= 1
+            if not left[key]:
+                ended.append(key)
+    return list(left)
+
+
 def _root(scope: Scope) -> Scope:
     while scope.outer is not None:
         scope = scope.outer
@@ -49,10 +68,8 @@ def _root(scope: Scope) -> Scope:
 
 @rule("IX522", "error", "A function is called with too much")
 def function_arity(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        scope = ctx.functions.get(node.key)
-        if scope is None:
-            continue
+    for node in (n for form in ctx.forms if form.is_call for n in form.nodes):
+        scope = ctx.functions[node.key]
         for kind, given, taken in (
             ("inputs", node.proto.input, scope.inputs),
             ("outputs", node.proto.output, scope.outputs),
@@ -85,7 +102,7 @@ def duplicate_function(ctx: Context) -> Problems:
 
 @rule("IX524", "error", "A reference to an attribute that is not there")
 def attribute_reference(ctx: Context) -> Problems:
-    for node in ctx.nodes():
+    for node in (n for form in ctx.forms if not form.plain for n in form.nodes):
         root = _root(node.scope)
         known = {*root.proto.attribute, *(a.name for a in root.proto.attribute_proto)} if root.is_function else set()
         for attribute in node.proto.attribute:
@@ -122,9 +139,9 @@ def call(ctx: Context) -> Problems:
         function: {a.ref_attr_name: type_of(a) for n in nodes for a in n.proto.attribute if a.ref_attr_name and a.type}
         for function, nodes in inside.items()
     }
-    for node in ctx.nodes():
-        function = ctx.functions.get(node.key)
-        if function is not None and node not in ctx.broken:
+    for node in (n for form in ctx.forms if form.is_call for n in form.nodes):
+        function = ctx.functions[node.key]
+        if node not in ctx.broken:
             yield from _given(ctx, node, function, types[function])
             yield from _left_out(ctx, node, function, needs[function])
 

@@ -112,7 +112,7 @@ def _names(text: str) -> list[str]:
 @rule("IX595", "note", "Constants that nothing reads")
 def unused(ctx: Context) -> Problems:
     for scope in ctx.scopes:
-        read = {n for node in scope.nodes for n in node.reads()} | set(scope.outputs)
+        read = scope.used | set(scope.outputs)
         if not scope.is_function:  # scales and zero points
             read |= {e.value for q in scope.proto.quantization_annotation for e in q.quant_parameter_tensor_names}
         left = [n for n in dict.fromkeys(scope.initializers) if n not in read and n not in scope.inputs]

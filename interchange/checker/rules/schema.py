@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from interchange.checker.attributes import type_of, value_of
 from interchange.checker.context import Context, NodeRef, domain_of, plural
-from interchange.checker.rule import Problem, Problems, rule
+from interchange.checker.rule import Problem, Problems, node_rule, rule
 from interchange.errors import SchemaError
 from interchange.graph.core import AttrType
 from interchange.graph.reading import ATTR_FIELD
@@ -24,20 +24,21 @@ def _unknown(ctx: Context, codes: tuple[str, ...], own_domain: bool) -> Problems
     from interchange import schemas
 
     known = schemas.domains()
-    for node in ctx.nodes():
-        if node in ctx.broken or node.key in ctx.functions or (domain_of(node.proto) in known) is not own_domain:
+    for form in ctx.forms:
+        if form.is_call or form.schema is not None or (domain_of(form.first.proto) in known) is not own_domain:
             continue
-        error = ctx.look_up(node)
-        if isinstance(error, SchemaError) and error.code in codes:
-            ctx.broken.add(node)
-            yield Problem(
-                f"node {node.label}: {error.message}",
-                node.where(),
-                found=(node.op or "no operator") if error.code == "IX401" else error.found or "",
-                expected=error.expected or "",
-                why="a runtime without it refuses the model",
-                fix=error.fix or "",
-            )
+        error = ctx.look_up(form.first)
+        for node in form.nodes if isinstance(error, SchemaError) and error.code in codes else ():
+            if node not in ctx.broken:
+                ctx.broken.add(node)
+                yield Problem(
+                    f"node {node.label}: {error.message}",
+                    node.where(),
+                    found=(node.op or "no operator") if error.code == "IX401" else error.found or "",
+                    expected=error.expected or "",
+                    why="a runtime without it refuses the model",
+                    fix=error.fix or "",
+                )
 
 
 @rule("IX540", "error", "Unknown operator")
@@ -55,67 +56,58 @@ def custom_operator(ctx: Context) -> Problems:
     yield from _unknown(ctx, ("IX401",), own_domain=False)
 
 
-@rule("IX542", "error", "A deprecated operator")
-def deprecated(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        if schema.deprecated:
-            ctx.broken.add(node)
-            yield Problem(
-                f"node {node.label}: {schema.name} is deprecated since opset {schema.since}",
-                node.where(),
-                found=f"{schema.name} at opset {node.scope.opsets.get(domain_of(node.proto))}",
-                expected=f"an opset below {schema.since}, or the operators that replace it",
-                why="runtimes refuse it at this opset",
-                fix=f"see: interchange schema {schema.name}",
-            )
+@node_rule("IX542", "error", "A deprecated operator")
+def deprecated(node: NodeRef, schema: OpSchema) -> Problems:
+    if schema.deprecated:
+        yield Problem(
+            f"node {node.label}: {schema.name} is deprecated since opset {schema.since}",
+            node.where(),
+            found=f"{schema.name} at opset {node.scope.opsets.get(domain_of(node.proto))}",
+            expected=f"an opset below {schema.since}, or the operators that replace it",
+            why="runtimes refuse it at this opset",
+            fix=f"see: interchange schema {schema.name}",
+        )
 
 
 # -- attributes -------------------------------------------------------------------------------------------------------
-@rule("IX544", "error", "Unknown attribute")
-def unknown_attribute(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        for attribute in node.proto.attribute:
-            if attribute.name not in schema.attributes:
-                ctx.broken.add(node)
-                near = get_close_matches(attribute.name, schema.attributes, 1)
-                as_input = attribute.name in [f.name for f in schema.inputs]
-                fix = f"did you mean {near[0]}?" if near else "take it out"
-                fix = (
-                    f"give it as the input {attribute.name}: it is one since opset {schema.since}" if as_input else fix
-                )
-                yield Problem(
-                    f"node {node.label}: {schema.title} has no attribute {attribute.name!r}",
-                    node.where(),
-                    found=f"attribute {attribute.name}",
-                    expected=", ".join(schema.attributes) or "no attributes",
-                    why="runtimes refuse the model, or ignore the attribute",
-                    fix=fix,
-                )
+@node_rule("IX544", "error", "Unknown attribute")
+def unknown_attribute(node: NodeRef, schema: OpSchema) -> Problems:
+    for attribute in node.proto.attribute:
+        if attribute.name not in schema.attributes:
+            near = get_close_matches(attribute.name, schema.attributes, 1)
+            as_input = attribute.name in [f.name for f in schema.inputs]
+            fix = f"did you mean {near[0]}?" if near else "take it out"
+            fix = f"give it as the input {attribute.name}: it is one since opset {schema.since}" if as_input else fix
+            yield Problem(
+                f"node {node.label}: {schema.title} has no attribute {attribute.name!r}",
+                node.where(),
+                found=f"attribute {attribute.name}",
+                expected=", ".join(schema.attributes) or "no attributes",
+                why="runtimes refuse the model, or ignore the attribute",
+                fix=fix,
+            )
 
 
-@rule("IX545", "error", "A required attribute is missing")
-def missing_attribute(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        given = {a.name for a in node.proto.attribute}
-        for attribute in schema.attributes.values():
-            if attribute.required and attribute.name not in given:
-                ctx.broken.add(node)
-                yield Problem(
-                    f"node {node.label}: {schema.title} needs the attribute {attribute.name!r}",
-                    node.where(),
-                    found=f"attributes {', '.join(sorted(given)) or 'none'}",
-                    expected=f"{attribute.name}: {attribute.type}",
-                    why="what the node computes is open",
-                    fix=f"give {attribute.name}",
-                )
+@node_rule("IX545", "error", "A required attribute is missing")
+def missing_attribute(node: NodeRef, schema: OpSchema) -> Problems:
+    given = {a.name for a in node.proto.attribute}
+    for attribute in schema.attributes.values():
+        if attribute.required and attribute.name not in given:
+            yield Problem(
+                f"node {node.label}: {schema.title} needs the attribute {attribute.name!r}",
+                node.where(),
+                found=f"attributes {', '.join(sorted(given)) or 'none'}",
+                expected=f"{attribute.name}: {attribute.type}",
+                why="what the node computes is open",
+                fix=f"give {attribute.name}",
+            )
 
 
-@rule("IX546", "error", "An attribute of another type")
-def attribute_type(ctx: Context) -> Problems:
-    for node, schema, attribute, proto in _attributes(ctx):
+@node_rule("IX546", "error", "An attribute of another type")
+def attribute_type(node: NodeRef, schema: OpSchema) -> Problems:
+    for attribute, proto in _attributes(node, schema):
         kind = type_of(proto)
         if kind != attribute.type:
-            ctx.broken.add(node)
             yield Problem(
                 f"node {node.label}: {schema.title} takes {proto.name} as {attribute.type}, not {kind or 'empty'}",
                 node.where(),
@@ -126,16 +118,15 @@ def attribute_type(ctx: Context) -> Problems:
             )
 
 
-@rule("IX552", "error", "An attribute that contradicts itself")
-def attribute_fields(ctx: Context) -> Problems:
+@node_rule("IX552", "error", "An attribute that contradicts itself")
+def attribute_fields(node: NodeRef, schema: OpSchema) -> Problems:
     values = set(ATTR_FIELD.values())
-    for node, _, _, proto in _attributes(ctx):
+    for _, proto in _attributes(node, schema):
         present = [field.name for field, _ in proto.ListFields() if field.name in values]
         kind = int(proto.type)
         expected = "" if proto.ref_attr_name else ATTR_FIELD[AttrType(kind)] if kind else ""
         other = [name for name in present if name != expected]
         if other or not kind:
-            ctx.broken.add(node)
             said = f"type {AttrType(kind).name}" if kind else "no known type"
             held = " and ".join(present) or "nothing"
             yield Problem(
@@ -149,9 +140,9 @@ def attribute_fields(ctx: Context) -> Problems:
             )
 
 
-@rule("IX547", "error", "A value the operator does not know")
-def attribute_value(ctx: Context) -> Problems:
-    for node, schema, attribute, proto in _attributes(ctx):
+@node_rule("IX547", "error", "A value the operator does not know")
+def attribute_value(node: NodeRef, schema: OpSchema) -> Problems:
+    for attribute, proto in _attributes(node, schema):
         if attribute.allowed is None or proto.ref_attr_name:
             continue
         value = value_of(proto)
@@ -159,7 +150,6 @@ def attribute_value(ctx: Context) -> Problems:
             if item not in attribute.allowed:
                 texts = [a for a in attribute.allowed if isinstance(a, str)]
                 near = get_close_matches(str(item), texts, 1, cutoff=0.5)
-                ctx.broken.add(node)
                 yield Problem(
                     f"node {node.label}: {schema.title} does not know {proto.name}={item!r}",
                     node.where(),
@@ -172,98 +162,84 @@ def attribute_value(ctx: Context) -> Problems:
 
 @rule("IX550", "error", "An attribute is given twice")
 def duplicate_attribute(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        names = [a.name for a in node.proto.attribute]
-        for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+    for form in ctx.forms:
+        names = [a.name for a in form.first.proto.attribute]
+        twice = dict.fromkeys(n for n in names if names.count(n) > 1) if len(names) > 1 else {}
+        for node in form.nodes if twice else ():
             ctx.broken.add(node)
-            yield Problem(
-                f"node {node.label} has the attribute {name!r} {names.count(name)} times",
-                node.where(),
-                found=f"{names.count(name)} values",
-                expected="one",
-                why="readers differ in the one they take",
-                fix="remove the others",
-            )
-
-
-@rule("IX551", "error", "A Constant without exactly one value")
-def constant(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        if schema.name == "Constant" and not schema.domain:
-            given = [a.name for a in node.proto.attribute if a.name in schema.attributes]
-            if len(given) != 1:
-                ctx.broken.add(node)
+            for name in twice:
                 yield Problem(
-                    f"node {node.label}: a Constant has {plural(len(given), 'value')}",
-                    node.where(next(iter(node.proto.output), "")),
-                    found=", ".join(given) or "no value",
-                    expected=f"one of {', '.join(schema.attributes)}",
+                    f"node {node.label} has the attribute {name!r} {names.count(name)} times",
+                    node.where(),
+                    found=f"{names.count(name)} values",
+                    expected="one",
                     why="readers differ in the one they take",
-                    fix="keep one of them",
+                    fix="remove the others",
                 )
 
 
-def _attributes(ctx: Context) -> Iterator[tuple[NodeRef, OpSchema, Attribute, onnx.AttributeProto]]:
-    """The known attributes of all whole nodes."""
-    for node, schema in list(ctx.whole_nodes()):
-        for proto in node.proto.attribute:
-            if proto.name in schema.attributes:
-                yield node, schema, schema.attributes[proto.name], proto
+@node_rule("IX551", "error", "A Constant without exactly one value")
+def constant(node: NodeRef, schema: OpSchema) -> Problems:
+    if schema.name == "Constant" and not schema.domain:
+        given = [a.name for a in node.proto.attribute if a.name in schema.attributes]
+        if len(given) != 1:
+            yield Problem(
+                f"node {node.label}: a Constant has {plural(len(given), 'value')}",
+                node.where(next(iter(node.proto.output), "")),
+                found=", ".join(given) or "no value",
+                expected=f"one of {', '.join(schema.attributes)}",
+                why="readers differ in the one they take",
+                fix="keep one of them",
+            )
+
+
+def _attributes(node: NodeRef, schema: OpSchema) -> Iterator[tuple[Attribute, onnx.AttributeProto]]:
+    """The attributes of a node that its schema knows."""
+    for proto in node.proto.attribute:
+        if proto.name in schema.attributes:
+            yield schema.attributes[proto.name], proto
 
 
 # -- numbers of inputs and outputs ------------------------------------------------------------------------------------
-@rule("IX548", "error", "Too few or too many inputs")
-def inputs(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        given = list(node.proto.input)
-        while given and not given[-1]:
-            given.pop()
-        missing = [
-            f.name for i, f in enumerate(schema.inputs) if f.option == "single" and not "".join(given[i : i + 1])
-        ]
-        if missing or not schema.min_inputs <= len(given) <= schema.max_inputs:
-            ctx.broken.add(node)
-            names = ", ".join(
-                f.name + {"single": "", "optional": "?", "variadic": "..."}[f.option] for f in schema.inputs
-            )
-            yield Problem(
-                f"node {node.label}: {schema.title} "
-                + (
-                    f"misses its input {', '.join(missing)}"
-                    if missing
-                    else f"does not take {plural(len(given), 'input')}"
-                ),
-                node.where(),
-                found=f"{plural(len(given), 'input')}: {', '.join(n or '(left out)' for n in given) or 'none'}",
-                expected=f"({names})",
-                why="runtimes refuse the model",
-                fix=f"give {', '.join(missing)}" if missing else f"give at most {schema.max_inputs}",
-            )
+@node_rule("IX548", "error", "Too few or too many inputs")
+def inputs(node: NodeRef, schema: OpSchema) -> Problems:
+    given = list(node.proto.input)
+    while given and not given[-1]:
+        given.pop()
+    missing = [f.name for i, f in enumerate(schema.inputs) if f.option == "single" and not "".join(given[i : i + 1])]
+    if missing or not schema.min_inputs <= len(given) <= schema.max_inputs:
+        names = ", ".join(f.name + {"single": "", "optional": "?", "variadic": "..."}[f.option] for f in schema.inputs)
+        yield Problem(
+            f"node {node.label}: {schema.title} "
+            + (f"misses its input {', '.join(missing)}" if missing else f"does not take {plural(len(given), 'input')}"),
+            node.where(),
+            found=f"{plural(len(given), 'input')}: {', '.join(n or '(left out)' for n in given) or 'none'}",
+            expected=f"({names})",
+            why="runtimes refuse the model",
+            fix=f"give {', '.join(missing)}" if missing else f"give at most {schema.max_inputs}",
+        )
 
 
-@rule("IX549", "error", "Too few or too many outputs")
-def outputs(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        count = len(node.proto.output)
-        empty = [f.name for f, n in zip(schema.outputs, node.proto.output, strict=False)
-                 if f.option == "single" and not n]  # fmt: skip
-        if empty:
-            ctx.broken.add(node)
-            yield Problem(
-                f"node {node.label}: {schema.title} leaves out its output {', '.join(empty)}",
-                node.where(),
-                found=f"outputs {', '.join(n or '(left out)' for n in node.proto.output)}",
-                expected=f"a name for {', '.join(empty)}",
-                why="runtimes refuse the model",
-                fix="give it a name, even if nothing reads it",
-            )
-        elif not schema.min_outputs <= count <= schema.max_outputs:
-            ctx.broken.add(node)
-            yield Problem(
-                f"node {node.label}: {schema.title} does not give {plural(count, 'output')}",
-                node.where(),
-                found=plural(count, "output"),
-                expected=f"({', '.join(f.name + ('?' if f.option == 'optional' else '') for f in schema.outputs)})",
-                why="runtimes refuse the model",
-                fix=f"take {schema.min_outputs} to {schema.max_outputs} outputs",
-            )
+@node_rule("IX549", "error", "Too few or too many outputs")
+def outputs(node: NodeRef, schema: OpSchema) -> Problems:
+    count = len(node.proto.output)
+    empty = [f.name for f, n in zip(schema.outputs, node.proto.output, strict=False)
+             if f.option == "single" and not n]  # fmt: skip
+    if empty:
+        yield Problem(
+            f"node {node.label}: {schema.title} leaves out its output {', '.join(empty)}",
+            node.where(),
+            found=f"outputs {', '.join(n or '(left out)' for n in node.proto.output)}",
+            expected=f"a name for {', '.join(empty)}",
+            why="runtimes refuse the model",
+            fix="give it a name, even if nothing reads it",
+        )
+    elif not schema.min_outputs <= count <= schema.max_outputs:
+        yield Problem(
+            f"node {node.label}: {schema.title} does not give {plural(count, 'output')}",
+            node.where(),
+            found=plural(count, "output"),
+            expected=f"({', '.join(f.name + ('?' if f.option == 'optional' else '') for f in schema.outputs)})",
+            why="runtimes refuse the model",
+            fix=f"take {schema.min_outputs} to {schema.max_outputs} outputs",
+        )

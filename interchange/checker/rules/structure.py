@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -87,9 +88,10 @@ def opset_range(ctx: Context) -> Problems:
 
 @rule("IX505", "error", "A domain is not imported")
 def missing_import(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        domain = domain_of(node.proto)
-        if domain not in node.scope.opsets and node.scope.opsets:
+    for form in ctx.forms:
+        domain = domain_of(form.first.proto)
+        imported = domain in form.scope.opsets or not form.scope.opsets
+        for node in () if imported else form.nodes:
             ctx.broken.add(node)
             yield Problem(
                 f"{node.op} is used, but its domain is not imported",
@@ -104,11 +106,11 @@ def missing_import(ctx: Context) -> Problems:
 @rule("IX506", "error", "A value that nothing makes")
 def undefined(ctx: Context) -> Problems:
     for scope in ctx.scopes:
-        for node in scope.nodes:
-            for name in dict.fromkeys(n for n in node.proto.input if n):
-                if not scope.sees(name):
-                    ctx.broken.add(node)
-                    yield _undefined(ctx, scope, name, node)
+        missing = {n for n in scope.used - scope.names if not scope.sees(n)}
+        for index, names in enumerate(scope.inputs_of) if missing else ():
+            for name in dict.fromkeys(n for n in names if n in missing):
+                ctx.broken.add(scope.node(index))
+                yield _undefined(ctx, scope, name, scope.node(index))
         for note in () if scope.is_function else scope.proto.quantization_annotation:
             for name in (note.tensor_name, *(e.value for e in note.quant_parameter_tensor_names)):
                 if not scope.sees(name):
@@ -141,7 +143,7 @@ def _undefined(ctx: Context, scope: Scope, name: str, node: NodeRef | None) -> P
 
 @rule("IX507", "error", "Nodes are not in order")
 def order(ctx: Context) -> Problems:
-    for scope in ctx.scopes:
+    for scope in (s for s in ctx.scopes if not s.in_order):
         loops = {i for loop in _cycles(scope) for i in loop}
         for node in scope.nodes:
             if node.index in loops:
@@ -161,7 +163,7 @@ def order(ctx: Context) -> Problems:
 
 @rule("IX508", "error", "Nodes wait for each other")
 def cycle(ctx: Context) -> Problems:
-    for scope in ctx.scopes:
+    for scope in (s for s in ctx.scopes if not s.in_order):
         for loop in _cycles(scope):
             nodes = [scope.nodes[i] for i in loop]
             ctx.broken.update(nodes)
@@ -234,7 +236,8 @@ def made_twice(ctx: Context) -> Problems:
 def duplicate_node_name(ctx: Context) -> Problems:
     for scope in ctx.scopes:
         named: dict[str, NodeRef] = {}
-        for node in scope.nodes:
+        names = [n.name for n in scope.proto.node if n.name]
+        for node in scope.nodes if len(set(names)) < len(names) else ():
             first = named.setdefault(node.proto.name, node) if node.proto.name else node
             if first is not node:
                 yield Problem(
@@ -282,18 +285,17 @@ def duplicate_initializer(ctx: Context) -> Problems:
 @rule("IX513", "error", "A node makes what is given already")
 def made_and_given(ctx: Context) -> Problems:
     for scope in ctx.scopes:
-        for name, makers in scope.makers.items():
-            if name in scope.given:
-                kind = "an input" if name in scope.inputs else "an initializer"
-                node = scope.nodes[makers[0]]
-                yield Problem(
-                    f"{name!r} is {kind}, and an output of node {node.label}",
-                    node.where(name),
-                    found=f"{kind} and a node output of one name",
-                    expected="one origin for each value",
-                    why=_WHY_NAMES,
-                    fix="rename the output of the node and what reads it",
-                )
+        for name in (n for n in scope.makers if n in scope.given):
+            kind = "an input" if name in scope.inputs else "an initializer"
+            node = scope.nodes[scope.makers[name][0]]
+            yield Problem(
+                f"{name!r} is {kind}, and an output of node {node.label}",
+                node.where(name),
+                found=f"{kind} and a node output of one name",
+                expected="one origin for each value",
+                why=_WHY_NAMES,
+                fix="rename the output of the node and what reads it",
+            )
 
 
 @rule("IX514", "error", "An output that nothing makes")
@@ -447,7 +449,10 @@ def nameless(ctx: Context) -> Problems:
 @rule("IX528", "error", "A name that does not look like what it is")
 def deceiving_names(ctx: Context) -> Problems:
     for scope in ctx.scopes:
-        bad = [n for n in dict.fromkeys(_texts(scope)) if _deceives(n) or len(n) > ctx.limits.name]
+        names = list(_texts(scope))
+        together = "".join(names)
+        harmless = together.isprintable() and ".." not in together and max(map(len, names)) <= ctx.limits.name
+        bad = [] if harmless else [n for n in dict.fromkeys(names) if _deceives(n) or len(n) > ctx.limits.name]
         if bad:
             control = any(unicodedata.category(c) == "Cc" for n in bad for c in n)
             longest = max(map(len, bad))
@@ -469,9 +474,8 @@ def _deceives(name: str) -> bool:
 def _texts(scope: Scope) -> Iterator[str]:
     """All names in a graph."""
     yield from (scope.proto.name, *scope.inputs, *scope.outputs, *scope.initializers)
-    for node in scope.nodes:
-        yield node.proto.name
-        yield from node.proto.output
+    yield from (n.name for n in scope.proto.node)
+    yield from itertools.chain.from_iterable(scope.outputs_of)
     for _, info in scope.infos():
         yield info.name
         yield from (d.dim_param for d in info.type.tensor_type.shape.dim)
@@ -493,7 +497,10 @@ def declared_twice(ctx: Context) -> Problems:
                     fix="remove the one that is wrong",
                 )
         holders = [(scope.path or "the graph", scope.place(), scope.proto)]
-        holders += [(f"node {n.label}", n.where(), n.proto) for n in scope.nodes if len(n.proto.metadata_props) > 1]
+        holders += [
+            (f"node {n.label}", n.where(), n.proto)
+            for n in (scope.node(i) for i, p in enumerate(scope.proto.node) if len(p.metadata_props) > 1)
+        ]
         holders += [("the model", ctx.where, ctx.model)] if scope is ctx.main else []
         for what, where, proto in holders:
             for key in _twice(e.key for e in proto.metadata_props):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,22 +35,31 @@ def _training(ctx: Context) -> Iterator[Scope]:
             yield Scope(getattr(info, name), ctx.file, f"training_info[{number}].{name}", ctx.opsets)
 
 
-def _tensors(ctx: Context) -> Iterator[Place]:
-    for scope in (*ctx.scopes, *_training(ctx)):
+def _tensors(ctx: Context, wanted: Callable[[Any, memoryview | None], bool]) -> Iterator[Place]:
+    """The wanted ones of all constants of a model. wanted: of a TensorProto and its raw data if that was left out."""
+    training = list(_training(ctx))
+    for scope in (*ctx.scopes, *training):
         if not scope.is_function:
             for i, tensor in enumerate(scope.proto.initializer):
                 window = ctx.windows.get(i) if scope is ctx.main else None
-                yield tensor, scope.place(tensor.name), f"initializer {tensor.name!r}", window
+                if wanted(tensor, window):
+                    yield tensor, scope.place(tensor.name), f"initializer {tensor.name!r}", window
             for sparse in scope.proto.sparse_initializer:
                 yield sparse, scope.place(sparse.values.name), f"sparse initializer {sparse.values.name!r}", None
         else:
             for attribute in scope.proto.attribute_proto:
                 for tensor in _held(attribute):
                     yield tensor, scope.place(), f"attribute {attribute.name!r} of {scope.path}", None
-        for node in scope.nodes:
-            for attribute in node.proto.attribute:
-                for tensor in _held(attribute):
-                    yield tensor, node.where(), f"attribute {attribute.name} of node {node.label}", None
+    for form in (*ctx.forms, *(form for scope in training for form in dict.fromkeys(scope.forms))):
+        for attribute in form.first.proto.attribute:
+            for tensor in _held(attribute):
+                if _is_sparse(tensor) or wanted(tensor, None):
+                    for node in form.nodes:
+                        yield tensor, node.where(), f"attribute {attribute.name} of node {node.label}", None
+
+
+def _is_sparse(tensor: Any) -> bool:
+    return bool(tensor.DESCRIPTOR.name == "SparseTensorProto")
 
 
 def _held(attribute: Any) -> list[Any]:
@@ -78,11 +87,10 @@ _RULE_OF = {"IX312": "IX531", "IX304": "IX532", "IX305": "IX533", "IX306": "IX53
 def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
     """What the reader of model files says of each tensor: one look for all rules below."""
     found = []
-    for tensor, where, what, window in _tensors(ctx):
-        sparse = tensor.DESCRIPTOR.name == "SparseTensorProto"
+    for tensor, where, what, window in _tensors(ctx, _may_be_wrong):
         reader = Reader(ctx.folder.window if ctx.folder is not None else _nowhere, {})
         try:
-            if sparse:
+            if _is_sparse(tensor):
                 reader.sparse(tensor, what).positions(what)
             else:
                 _check_bools(reader.tensor(tensor, what, window), what)
@@ -91,6 +99,20 @@ def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
         except FileError as error:
             found.append((error, where))
     return found
+
+
+_PLAIN = {1: 4, 6: 4, 7: 8, 10: 2, 11: 8, 16: 2}  # FLOAT, INT32, INT64, FLOAT16, DOUBLE, BFLOAT16: bytes of an element
+_RAW = ({1, 2, 8, 9}, {1, 2, 8}, {2, 8, 9}, {2, 8})  # numbers of the fields of a tensor in raw data, scalar or left out
+
+
+def _may_be_wrong(tensor: Any, window: memoryview | None) -> bool:
+    """Whether there is more to look at than raw data of the length that its shape needs, which most weights are."""
+    width = _PLAIN.get(tensor.data_type)
+    if width is None or {field.number for field, _ in tensor.ListFields()} not in _RAW:
+        return True
+    dims = tensor.dims
+    size = len(tensor.raw_data) if window is None else len(window)
+    return size != width * math.prod(dims) or min(dims, default=0) < 0 or len(dims) > 64
 
 
 def _check_bools(tensor: Tensor, what: str) -> None:
@@ -209,9 +231,8 @@ def _odd(what: str, where: Where, found: str, expected: str) -> Problem:
 
 def _external(ctx: Context) -> Iterator[tuple[Any, Where, str]]:
     """(TensorProto, place, name) of each tensor whose data stands in another file."""
-    for tensor, where, what, _ in _tensors(ctx):
-        sparse = tensor.DESCRIPTOR.name == "SparseTensorProto"
-        for part in (tensor.values, tensor.indices) if sparse else (tensor,):
+    for tensor, where, what, _ in _tensors(ctx, lambda t, _: t.data_location == 1):
+        for part in (tensor.values, tensor.indices) if _is_sparse(tensor) else (tensor,):
             if part.data_location == 1:
                 yield part, where, what
 

@@ -11,9 +11,8 @@ from interchange.checker.typetext import reader_text
 
 @rule("IX570", "error", "A body with other inputs or outputs than its node")
 def body_arity(ctx: Context) -> Problems:
-    for node in ctx.nodes():
-        bodies = node.scope.inner.get(node.index, ())
-        if node in ctx.broken or not bodies or node.proto.domain not in ("", "ai.onnx"):
+    for node, bodies in ctx.holders():
+        if node in ctx.broken or node.proto.domain not in ("", "ai.onnx"):
             continue
         inputs, outputs = len(node.proto.input), len(node.proto.output)
         carried = max(inputs - 2, 0)
@@ -89,28 +88,30 @@ def dead_branch(ctx: Context) -> Problems:
 @rule("IX555", "warning", "A number that makes results no numbers")
 def numbers(ctx: Context) -> Problems:
     yield from _of(ctx, "nan")
-    for node, schema in ctx.whole_nodes():
-        if schema.domain or schema.name in ("Constant", "ConstantOfShape"):
+    for form in ctx.forms:
+        schema, plain = form.schema, not form.first.proto.attribute
+        if plain or schema is None or schema.domain or schema.name in ("Constant", "ConstantOfShape"):
             continue
-        for attribute in node.proto.attribute:
+        for attribute in form.first.proto.attribute:
             nan = any(math.isnan(v) for v in (attribute.f, *attribute.floats))
             if nan or (attribute.name == "epsilon" and attribute.f < 0):
-                yield Problem(
-                    f"node {node.label}: the attribute {attribute.name} is {'NaN' if nan else attribute.f}",
-                    node.where(),
-                    found=f"{attribute.name}={'NaN' if nan else attribute.f}",
-                    expected="a number" if nan else "a number of 0 or more, under the root with a variance",
-                    why="results become NaN as well",
-                    fix="correct the value, or how it was computed",
-                )
+                for node in form.nodes:
+                    yield Problem(
+                        f"node {node.label}: the attribute {attribute.name} is {'NaN' if nan else attribute.f}",
+                        node.where(),
+                        found=f"{attribute.name}={'NaN' if nan else attribute.f}",
+                        expected="a number" if nan else "a number of 0 or more, under the root with a variance",
+                        why="results become NaN as well",
+                        fix="correct the value, or how it was computed",
+                    )
 
 
 @rule("IX577", "error", "A Loop that asks for no bool")
 def loop_condition(ctx: Context) -> Problems:
-    for node in ctx.nodes():
+    for node, bodies in ctx.holders():
         if node in ctx.broken or node.key[:2] != ("", "Loop"):
             continue
-        for body in node.scope.inner.get(node.index, ()):
+        for body in bodies:
             name = next(iter(body.outputs), "")
             kind = ctx.inferred.types.get(body, {}).get(name)
             if kind is not None and kind.tensor_type.elem_type not in (0, 9):  # TensorProto.BOOL

@@ -4,45 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interchange.checker.attributes import type_of, value_of
-from interchange.checker.context import Context, NodeRef
-from interchange.checker.rule import Problem, Problems, rule
+from interchange.checker.context import NodeRef
+from interchange.checker.rule import Problem, Problems, node_rule
+
+if TYPE_CHECKING:
+    from interchange.schemas import OpSchema
 
 
-@rule("IX553", "error", "A number out of range")
-def out_of_range(ctx: Context) -> Problems:
+@node_rule("IX553", "error", "A number out of range")
+def out_of_range(node: NodeRef, schema: OpSchema) -> Problems:
     from interchange.schemas.allowed import bounds
 
-    for node, schema in list(ctx.whole_nodes()):
-        for proto in node.proto.attribute:
-            low, high = bounds(schema.domain, proto.name)
-            if proto.ref_attr_name or (low is None and high is None) or type_of(proto) not in _INTEGERS:
-                continue
-            value = value_of(proto)
-            bad = [v for v in (value if isinstance(value, list) else [value]) if not _within(v, low, high)]
-            if bad:
-                ctx.broken.add(node)
-                yield Problem(
-                    f"node {node.label}: {proto.name} of {schema.title} cannot be {bad[0]}",
-                    node.where(),
-                    found=f"{proto.name}={value}",
-                    expected=f"{proto.name} of at least {low}" if high is None else f"{proto.name} of 32 bits",
-                    why="runtimes refuse the model, or compute nonsense" if high is None else "runtimes keep 32 bits",
-                    fix=f"correct {proto.name}",
-                )
-        values = [a.t for a in node.proto.attribute if a.name == "value"] if schema.name == "ConstantOfShape" else []
-        if values and not schema.domain and math.prod(values[0].dims) != 1:
-            ctx.broken.add(node)
+    for proto in node.proto.attribute:
+        low, high = bounds(schema.domain, proto.name)
+        if proto.ref_attr_name or (low is None and high is None) or type_of(proto) not in _INTEGERS:
+            continue
+        value = value_of(proto)
+        bad = [v for v in (value if isinstance(value, list) else [value]) if not _within(v, low, high)]
+        if bad:
             yield Problem(
-                f"node {node.label}: the value of a ConstantOfShape is one element",
+                f"node {node.label}: {proto.name} of {schema.title} cannot be {bad[0]}",
                 node.where(),
-                found=f"a value of shape {list(values[0].dims)}",
-                expected="a tensor of one element",
-                why="runtimes refuse the model",
-                fix="give one element; it fills the result",
+                found=f"{proto.name}={value}",
+                expected=f"{proto.name} of at least {low}" if high is None else f"{proto.name} of 32 bits",
+                why="runtimes refuse the model, or compute nonsense" if high is None else "runtimes keep 32 bits",
+                fix=f"correct {proto.name}",
             )
+    values = [a.t for a in node.proto.attribute if a.name == "value"] if schema.name == "ConstantOfShape" else []
+    if values and not schema.domain and math.prod(values[0].dims) != 1:
+        yield Problem(
+            f"node {node.label}: the value of a ConstantOfShape is one element",
+            node.where(),
+            found=f"a value of shape {list(values[0].dims)}",
+            expected="a tensor of one element",
+            why="runtimes refuse the model",
+            fix="give one element; it fills the result",
+        )
 
 
 _INTEGERS = ("int", "ints")
@@ -52,22 +52,21 @@ def _within(value: int, low: int | None, high: int | None) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
 
 
-@rule("IX554", "warning", "Pads that do not count")
-def idle_pads(ctx: Context) -> Problems:
-    for node, schema in ctx.whole_nodes():
-        given: Mapping[str, Any] = {a.name: a for a in node.proto.attribute}
-        if "auto_pad" not in schema.attributes or "auto_pad" not in given or "pads" not in given:
-            continue
-        mode, pads = given["auto_pad"].s.decode("utf-8", "replace"), list(given["pads"].ints)
-        if mode not in ("", "NOTSET") and any(pads):
-            yield Problem(
-                f"node {node.label} has pads, and auto_pad={mode!r}, which computes them",
-                node.where(),
-                found=f"pads={pads}, auto_pad={mode!r}",
-                expected="one of the two",
-                why="the format forbids both; readers differ in the one they take",
-                fix="remove auto_pad, or the pads",
-            )
+@node_rule("IX554", "warning", "Pads that do not count")
+def idle_pads(node: NodeRef, schema: OpSchema) -> Problems:
+    given: Mapping[str, Any] = {a.name: a for a in node.proto.attribute}
+    if "auto_pad" not in schema.attributes or "auto_pad" not in given or "pads" not in given:
+        return
+    mode, pads = given["auto_pad"].s.decode("utf-8", "replace"), list(given["pads"].ints)
+    if mode not in ("", "NOTSET") and any(pads):
+        yield Problem(
+            f"node {node.label} has pads, and auto_pad={mode!r}, which computes them",
+            node.where(),
+            found=f"pads={pads}, auto_pad={mode!r}",
+            expected="one of the two",
+            why="the format forbids both; readers differ in the one they take",
+            fix="remove auto_pad, or the pads",
+        )
 
 
 # -- lists that belong together, in ai.onnx.ml ------------------------------------------------------------------------
@@ -77,19 +76,17 @@ _PREFIXES = {
 }
 
 
-@rule("IX556", "error", "Lists of a model that do not belong together")
-def lists(ctx: Context) -> Problems:
-    for node, schema in list(ctx.whole_nodes()):
-        if schema.domain != "ai.onnx.ml":
-            continue
-        given = {a.name: value_of(a) for a in node.proto.attribute if type_of(a) in ("ints", "floats", "strings")}
-        groups = [{n: v for n, v in given.items() if n.startswith(p)} for p in _PREFIXES.get(schema.name, ())]
-        if schema.name == "LabelEncoder":
-            groups = [{n: v for n, v in given.items() if n.startswith(("keys_", "values_"))}]
-        wrong = next(filter(None, map(_lengths, groups)), "") or _branches(given)
-        if wrong:
-            ctx.broken.add(node)
-            yield _torn(node, wrong)
+@node_rule("IX556", "error", "Lists of a model that do not belong together")
+def lists(node: NodeRef, schema: OpSchema) -> Problems:
+    if schema.domain != "ai.onnx.ml":
+        return
+    given = {a.name: value_of(a) for a in node.proto.attribute if type_of(a) in ("ints", "floats", "strings")}
+    groups = [{n: v for n, v in given.items() if n.startswith(p)} for p in _PREFIXES.get(schema.name, ())]
+    if schema.name == "LabelEncoder":
+        groups = [{n: v for n, v in given.items() if n.startswith(("keys_", "values_"))}]
+    wrong = next(filter(None, map(_lengths, groups)), "") or _branches(given)
+    if wrong:
+        yield _torn(node, wrong)
 
 
 def _lengths(group: Mapping[str, list[Any]]) -> str:
