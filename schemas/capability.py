@@ -43,7 +43,7 @@ def judge(call: Call, runtime: Runtime, depth: int = 0) -> Verdict:
 
 def _body(call: Call, runtime: Runtime, kernels: Sequence[Kernel], form: Form, depth: int) -> Verdict:
     """What a release says to a call that it has no kernel for."""
-    inner = [] if has_own_body(call) else body(call, runtime) if depth < _DEEPEST else None
+    inner = [] if has_own_body(call, runtime) else body(call, runtime) if depth < _DEEPEST else None
     if inner is not None:
         for part in inner:
             verdict = judge(part, runtime, depth + 1)

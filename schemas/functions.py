@@ -43,16 +43,16 @@ def body(call: Call, runtime: Runtime) -> list[Call] | None:
         if not version:
             return None
         given = [(t or onnx.TypeProto()).SerializeToString() for t in types]
-        data = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
+        try:
+            data = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
+        except Exception:  # several unrelated classes; the call is wrong in itself, which other rules tell
+            return []
     else:
         version = _reached(schema.function_opset_versions if schema.has_function else (), opset)
         data = schema.get_function_with_opset_version(version) if version else b""
     function = onnx.FunctionProto.FromString(data)
     if not function.node:
-        unknown = any(
-            t is not None and t.HasField("tensor_type") and not t.tensor_type.HasField("shape") for t in types
-        )
-        return [] if version and unknown else None
+        return [] if version and (UNKNOWN in call.inputs or any(map(_without_rank, types))) else None
     if not schema.has_context_dependent_function and not _means_the_same(function.node, version, call.opsets, runtime):
         return None
     attributes = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.type}

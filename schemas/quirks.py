@@ -74,12 +74,13 @@ def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
     return Verdict("quirk", found.found, found.expected)
 
 
-_OWN_BODIES = frozenset((("FastGelu", "tensor(double)"), ("QuickGelu", "tensor(double)")))
+_OWN_BODIES = {("FastGelu", "tensor(double)"): "1.21", ("QuickGelu", "tensor(double)"): "1.31"}  # -> first release
 
 
-def has_own_body(call: Call) -> bool:
-    """Whether the runtime defines an operator of its own domain by others, which it does not show."""
-    return call.domain == "com.microsoft" and (call.op, *call.inputs[:1]) in _OWN_BODIES
+def has_own_body(call: Call, runtime: Runtime) -> bool:
+    """Whether the release defines an operator of its own domain by others, which it does not show."""
+    since = _OWN_BODIES.get((call.op, call.inputs[0] or "")) if call.domain == "com.microsoft" and call.inputs else None
+    return since is not None and _number(runtime.name) >= _number(since)
 
 
 def fuses(call: Call, perms: Iterable[Sequence[int] | None]) -> bool:

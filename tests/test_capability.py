@@ -173,7 +173,17 @@ def test_a_dtype_that_is_none() -> None:
 def test_types_that_are_not_known_fit() -> None:
     call = Call("", "Conv", {"": 21}, ("", ""), ("",))
     assert judge(call, runtime("1.20"))
-    assert judge(Call("", "Gelu", {"": 20}, ("",), ("",)), runtime("1.20"))
+    # an operator without a kernel, whose body depends on types and ranks; and one without a body
+    assert judge(Call("", "CausalConvWithState", {"": 28}, ("", ""), ("", "")), runtime("1.32"))
+    assert judge(Call("", "CausalConvWithState", {"": 28}, ("tensor(float)",) * 2, ("", "")), runtime("1.32"))
+    assert judge(Call("", "RandomNormalLike", {"": 28}, ("",), ("",)), runtime("1.32")).reason == "version"
+
+
+def test_operators_that_the_runtime_defines_by_others_itself() -> None:
+    assert schemas.supports("FastGelu", ["float64"], domain="com.microsoft", runtime="onnxruntime>=1.21")
+    assert not schemas.supports("FastGelu", ["float64"], domain="com.microsoft", runtime="onnxruntime==1.20")
+    answer = schemas.supports("QuickGelu", ["float64"], domain="com.microsoft", runtime="onnxruntime==1.30")
+    assert answer.ways.release == "1.31"
 
 
 def test_ranges_of_releases() -> None:
