@@ -53,15 +53,16 @@ def open_side(source: Source, name: str, trust_links: bool) -> Side:
         if isinstance(source, (bytearray, memoryview)):
             source = bytes(source)
         written = read(source)
-        proto = written.proto
+        proto = written.proto  # without unknown fields
+        unknown = b"" if written.exact else _unknown(type(proto).FromString(written.head))
         ir = from_proto(proto, written.folder, windows=written.windows, trust_links=trust_links)
         name = name if isinstance(source, bytes) else os.fspath(source)
     elif hasattr(source, "SerializeToString") and hasattr(source, "graph"):
-        proto, ir = source, from_proto(source)
+        proto, ir, unknown = source, from_proto(source), _unknown(source)
     else:
         raise no_source(source)
     outputs = [_declared(v) for v in proto.graph.output]
-    return Side(name, ir, outputs, Counter(_unread(proto)), _unknown(proto), _disordered(proto))
+    return Side(name, ir, outputs, Counter(_unread(proto)), unknown, _disordered(proto))
 
 
 def _declared(proto: onnx.ValueInfoProto) -> Value:
