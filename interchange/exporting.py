@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from interchange.collecting import few_collections
 from interchange.dims import Dim, Shape, Spec, parse_dim
 from interchange.errors import ConvertError, UsageError, VerifyError
 from interchange.frontends import Arrays, Captured, capture, is_program
@@ -91,7 +90,7 @@ def export(
         )
     aim = schemas.resolve(target, opset)
     _log.info("capturing")
-    with _few_collections():
+    with few_collections():
         captured = capture(
             model, inputs, dynamic=dynamic, opset=aim.opset, output_names=output_names, options=options or {}
         )
@@ -140,18 +139,6 @@ def _refuse_folder(path: Any) -> None:
             expected="a file name such as model.onnx",
             fix="add the file's name" if kind == "a folder" else "give the path of a file",
         )
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Garbage is looked for rarely: a capture makes millions of objects that live on, and looking through them again
-    and again takes a tenth of its time."""
-    before = gc.get_threshold()
-    gc.set_threshold(before[0] and max(before[0], 100_000), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def clean(

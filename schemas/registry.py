@@ -15,6 +15,7 @@ from interchange.schemas.opschema import OpSchema
 _registered: dict[tuple[str, str], dict[int, OpSchema]] = {}  # (domain, name) -> version -> schema
 _decoded: dict[tuple[str, str, int], OpSchema] = {}
 _asked: dict[tuple[str, int | None, str], OpSchema] = {}
+_latest: dict[str, int] = {}
 
 
 def canonical(domain: str) -> str:
@@ -107,10 +108,12 @@ def operators(domain: str = "", opset: int | None = None) -> tuple[str, ...]:
 def latest_opset(domain: str = "") -> int:
     """The newest version of a domain that the registry knows. Raises SchemaError IX401 for an unknown domain."""
     domain = canonical(domain)
-    names = _names(domain)
-    if not names:
-        raise _unknown_domain(domain)
-    return max(versions(name, domain)[-1] for name in names)
+    if domain not in _latest:
+        names = _names(domain)
+        if not names:
+            raise _unknown_domain(domain)
+        _latest[domain] = max(versions(name, domain)[-1] for name in names)
+    return _latest[domain]
 
 
 def register(schema: OpSchema | None = None, /, *, replace: bool = False, **description: Any) -> OpSchema:
@@ -177,6 +180,7 @@ def unregister(op: str, domain: str, since: int | None = None) -> None:
     if not known:
         del _registered[canonical(domain), op]
     _asked.clear()
+    _latest.clear()
 
 
 def is_users(op: str, domain: str) -> bool:
@@ -195,6 +199,7 @@ def _add(schemas: Sequence[OpSchema], replace: bool) -> tuple[OpSchema, ...]:
             versions_[new.since] = new
         added.append(versions_[new.since])
     _asked.clear()
+    _latest.clear()
     return tuple(added)
 
 

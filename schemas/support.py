@@ -20,6 +20,9 @@ from interchange.schemas.targets import OLDEST_OPSET, resolve
 from interchange.schemas.typetext import reader_name, to_text
 
 
+_NO_WAY = "build it from other operators, or in another dtype: no cast, older opset or newer release runs it"
+
+
 @dataclass(frozen=True, slots=True)
 class Ways:
     """What can be done about a call that releases refuse.
@@ -43,7 +46,7 @@ class Ways:
             found.append(f"write it at {call.domain or 'opset'} {self.opset}")
         if self.release is not None:
             found.append(f"run it in onnxruntime {self.release} or newer")
-        return ", or ".join(found) or "build it from other operators: no cast, older opset or newer release runs it"
+        return ", or ".join(found) or _NO_WAY
 
 
 @dataclass(frozen=True, slots=True)

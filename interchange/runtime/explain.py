@@ -168,16 +168,33 @@ def _node(model: ModelIR, op: str, name: str = "") -> str | None:
 def _no_kernel(op: str, name: str, model: ModelIR, proto: onnx.ModelProto, version: str) -> LoadError:
     node = next((n for n in model.walk() if n.op_type == op and n.name == name), None)
     types = _types_at(node, proto) if node is not None else ""
-    floats = re.findall(r"float64|bfloat16", types)
-    if floats:
-        fix = f"cast {op}'s inputs from {floats[0]} to float32 in the model, or use float32 for the whole model"
-    else:
-        fix = "use another dtype (float32, int64) there, or a newer runtime"
+    expected, fix = _kernels_there(op, proto, version) or (
+        "an operator, version and dtypes for which the runtime has a kernel",
+        "use another dtype (float32, int64) there, or a newer runtime",
+    )
     return LoadError(
         "IX621",
         f"onnxruntime {version} has no CPU kernel for {op} with these dtypes at this opset",
         where=describe(node) if node is not None else f"a node {name!r} ({op})",
         found=types or f"{op} at opset {model.opsets.get('', '?')}",
-        expected="an operator, version and dtypes for which the runtime has a kernel",
+        expected=expected,
         fix=fix,
     )
+
+
+def _kernels_there(op: str, proto: onnx.ModelProto, version: str) -> tuple[str, str] | None:
+    """What the release's tables say of the first call of an operator that they refuse: what there is, and what to do."""
+    from interchange.checker.context import Context
+    from interchange.checker.deploy import predict
+    from interchange.graph import opening
+    from interchange.schemas.runtimes import releases, runtime
+    from interchange.schemas.support import ways
+
+    name = version.rpartition(".")[0]
+    if name not in releases():
+        return None
+    found = predict(Context(opening.in_memory(proto), None, ""), [name]).refusals
+    refusal = next((r for r in found if r.call.op == op.rpartition("::")[2]), None)
+    if refusal is None:
+        return None
+    return refusal.verdicts[name].expected, ways(refusal.call, [runtime(name)]).text(refusal.call)
