@@ -4,9 +4,9 @@
 
 The models of many nodes are a multilayer perceptron and blocks of a transformer, each layer with weights of its own, as
 bytes. CPU time, contestants in turn in one process, the median of the rounds; *isolated* is the child process in which
-files are checked by default, with what it takes to send the model there and the report back (wall time: the child's time
-is not counted as ours). The model of many weights has external data; each contestant reads it in a process of its own,
-after a small model that warms it up; its peak memory is what the kernel says.
+files are checked by default, with what it takes to send the model there and the report back (wall time: what the child
+needs is not counted as ours). The model of many weights has external data; each contestant reads it in a process of its
+own, after a small model that warms it up; its peak memory is what the kernel says.
 """
 
 import argparse
@@ -140,13 +140,11 @@ def large(path: Path, megabytes: int) -> None:
 
 
 _ACTIONS = {
-    "onnx": "import onnx; run = lambda path: onnx.checker.check_model(path)",
+    "onnx": "import onnx; run = onnx.checker.check_model",
     "onnx full": "import onnx; run = lambda path: onnx.checker.check_model(path, full_check=True)",
-    "onnx.load, then full": "import onnx; run = lambda path: onnx.checker.check_model(onnx.load(path), full_check=True)",
-    "ours": "import interchange; run = lambda path: interchange.check(path, isolate=False).raise_if_errors()",
-    "ours, with NaN scan": (
-        "import interchange; run = lambda path: interchange.check(path, isolate=False, scan_weights=True).raise_if_errors()"
-    ),
+    "onnx.load, then full": "import onnx; run = lambda p: onnx.checker.check_model(onnx.load(p), full_check=True)",
+    "ours": "from interchange import check; run = lambda path: check(path, isolate=False).raise_if_errors()",
+    "ours, scan for NaN": "from interchange import check; run = lambda p: check(p, isolate=False, scan_weights=True)",
 }
 _MEASURE = """
 import json, resource, time

@@ -21,11 +21,12 @@ PACKAGE = {
 }
 
 # what each layer may import of the others (docs/architecture.md); the longest prefix of a module's name decides
-BASE = {"errors", "dtypes", "dims"}
+BASE = {"errors", "collecting", "dtypes", "dims"}
 CORE = BASE | {"schemas", "graph"}
 EAGER = CORE | {"ops", "eager", "eager.array_api"}
 LAYERS = {
     "errors": set(),
+    "collecting": set(),
     "dtypes": {"errors"},
     "dims": {"errors", "dtypes"},
     "sampling": BASE,  # inputs to try a model on

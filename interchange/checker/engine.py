@@ -11,6 +11,7 @@ from interchange.checker.context import Context, plural
 from interchange.checker.excerpt import with_excerpts
 from interchange.checker.report import Finding, Report, Where, ordered
 from interchange.checker.texts import bad_text
+from interchange.collecting import few_collections
 from interchange.errors import FileError, UsageError
 from interchange.graph import opening
 from interchange.graph.core import ModelIR
@@ -74,7 +75,8 @@ def check(
     source = _source(model)
     if not isinstance(source, opening.Written) and child.possible(isolate):
         return child.look(source, name, options)
-    return look(source, name=name, **options)
+    with few_collections():
+        return look(source, name=name, **options)
 
 
 def look(

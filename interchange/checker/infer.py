@@ -128,7 +128,8 @@ class _Walk:
             names = scope.outputs_of[index]
             outputs = None
             if form.plain and form.schema is not None and index not in broken:
-                outputs = self._as_before(form, scope.inputs_of[index], types, data)
+                with suppress(KeyError):  # the type of an input is not known
+                    outputs = self._seen.get(self._key(form, scope.inputs_of[index], types, data))
             if outputs is None:
                 outputs = self._looked_at(scope, index, form, types, data, depth, attributes or {}, index in broken)
             for name, found in zip(names, outputs, strict=False):
@@ -145,18 +146,9 @@ class _Walk:
         return types
 
     # -- nodes that are written alike, with inputs of the same types --------------------------------------------------
-    def _as_before(
-        self, form: Form, inputs: tuple[str, ...], types: Types, data: dict[str, Any]
-    ) -> tuple[Any, ...] | None:
-        """Types of a node's outputs, if such a node was looked at and nothing was wrong with it."""
-        try:
-            return self._seen.get(self._key(form, inputs, types, data))
-        except KeyError:  # the type of an input is not known
-            return None
-
     def _key(self, form: Form, inputs: tuple[str, ...], types: Types, data: Mapping[str, Any]) -> tuple[Any, ...]:
         """What the types of a node's outputs follow from: its form, types of its inputs, constants among them."""
-        key: tuple[Any, ...] = (form, *(id(types[n]) if n else 0 for n in inputs))
+        key: tuple[Any, ...] = (form, *[id(types[n]) if n else 0 for n in inputs])
         if data.keys().isdisjoint(inputs):
             return key
         constants = [id(data[n]) if n in data else 0 for n in inputs]

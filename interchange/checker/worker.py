@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from interchange.checker.engine import look
 from interchange.checker.rule import load_rules
+from interchange.collecting import few_collections
 from interchange.errors import InterchangeError
 from interchange.graph import opening
 from interchange.graph.limits import DEFAULT, Limits
@@ -78,7 +79,8 @@ def _answer(model: str | bytes, request: dict[str, Any]) -> dict[str, Any]:
     limits = Limits(**request["limits"])
     _limit(limits)
     try:
-        return {"report": dataclasses.asdict(look(model, **{**request, "limits": limits}))}
+        with few_collections():
+            return {"report": dataclasses.asdict(look(model, **{**request, "limits": limits}))}
     except InterchangeError as error:
         return {"error": type(error).__name__, **error.to_dict()}
     except MemoryError:

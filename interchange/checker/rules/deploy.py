@@ -49,6 +49,22 @@ def target_form(ctx: Context) -> Problems:
     return _refusals(ctx, "form")
 
 
+@rule("IX587", "warning", "A locale that the host must have")
+def host_locale(ctx: Context) -> Problems:
+    for node in ctx.nodes() if ctx.target else ():
+        if node.key[:2] == ("", "StringNormalizer"):
+            found = next((a.s.decode(errors="replace") for a in node.proto.attribute if a.name == "locale"), "en_US")
+            if found not in ("C", "POSIX"):
+                yield Problem(
+                    f"StringNormalizer of node {node.label} needs the locale {found} of the host it runs on",
+                    node.where(),
+                    found=f"locale {found}",
+                    expected="C, which every host has",
+                    why="on a host without it, as containers usually are, the runtime refuses the model",
+                    fix='set its attribute locale to "C", or install the locale wherever the model runs',
+                )
+
+
 def _limits(ctx: Context, kind: str) -> Problems:
     """One problem for each opset or IR version that some releases do not load."""
     prediction = predicted(ctx)
