@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,11 @@ def _json(notes: Mapping[str, str], key: str, default: Any) -> Any:
 
 
 def _size(folder: Path | None, name: str) -> str:
-    if folder is None or os.path.isabs(name) or ".." in Path(name).parts or not (folder / name).is_file():
-        return "not there"
-    return f"{(folder / name).stat().st_size:,} bytes"
+    if folder is not None and not os.path.isabs(name) and ".." not in Path(name).parts:
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if (folder / name).is_file():
+                return f"{(folder / name).stat().st_size:,} bytes"
+    return "not there"
 
 
 def _runs_in(ctx: Context) -> list[str]:
