@@ -148,7 +148,10 @@ _DTYPE_OF: Table = {
 }
 
 # the least value of numbers, in every operator of ai.onnx that has them; what onnx's shape rules say is not repeated
-_LEAST = {"group": 1, "hidden_size": 1, "num_groups": 1, "size": 1}
+_LEAST = {
+    **dict.fromkeys(("dilations", "group", "hidden_size", "kernel_shape", "num_groups", "size", "strides"), 1),
+    **dict.fromkeys(("kv_num_heads", "num_heads", "q_num_heads", "rotary_embedding_dim"), 0),
+}
 _AXES = frozenset({"axis", "axes", "batch_axis", "batch_dims", "perm", "time_axis"})
 MOST_AXIS = 2**31 - 1  # ONNX Runtime keeps axes as 32-bit integers
 

@@ -112,10 +112,10 @@ kind("an axis given twice", "IX578", BAD, "axis 1 is reduced twice")(
 )
 kind("group 0", "IX553", "group", "channels cannot be divided by 0")(conv("group = 0"))
 kind("a negative group", "IX553", "group", "channels cannot be divided into -1 groups")(conv("group = -1"))
-kind("strides of 0", "IX562", "strides", "a window that does not move never ends")(conv("strides = [0, 1]"))
-kind("negative strides", "IX562", "strides", "windows move forward")(pool("kernel_shape = [2, 2], strides = [-1, 1]"))
-kind("dilations of 0", "IX562", "dilations", "all elements of the window would be one")(conv("dilations = [0, 1]"))
-kind("a kernel of 0", "IX562", "kernel_shape", "a window without elements")(pool("kernel_shape = [0, 2]"))
+kind("strides of 0", "IX553", "strides", "a window that does not move never ends")(conv("strides = [0, 1]"))
+kind("negative strides", "IX553", "strides", "windows move forward")(pool("kernel_shape = [2, 2], strides = [-1, 1]"))
+kind("dilations of 0", "IX553", "dilations", "all elements of the window would be one")(conv("dilations = [0, 1]"))
+kind("a kernel of 0", "IX553", "kernel_shape", "a window without elements")(pool("kernel_shape = [0, 2]"))
 kind("strides of another rank", "IX562", BAD, "an image has two spatial axes")(conv("strides = [1, 1, 1]"))
 kind("pads of another length", "IX562", BAD, "two spatial axes have four pads")(conv("pads = [1, 1]"))
 kind("pads beside auto_pad", "IX554", "auto_pad", "auto_pad computes the pads: readers differ in which ones count")(
@@ -129,6 +129,14 @@ kind("a window wholly inside of the padding", "IX576", "pads", "the largest of n
 )
 kind("a kernel_shape other than the weight's", "IX563", "kernel_shape", "the weight is 3 x 3")(
     conv("kernel_shape = [5, 5]")
+)
+kind("dilations of 0 in Col2Im", "IX553", "dilations", "onnx does not look: ONNX Runtime refuses the model")(
+    text(
+        "[bad_node] y = Col2Im <dilations = [1, 0]> (x, s, b)",
+        "float[1, 4, 4] x",
+        "float[a, b, c, d] y",
+        "int64[2] s = {3, 3}, int64[2] b = {2, 2}",
+    )
 )
 kind("blocksize 0", "IX562", "Blocksize", "channels cannot be divided by 0")(
     text("[bad_node] y = DepthToSpace <blocksize = 0> (x)", IMAGE, IMAGE_OUT)
@@ -245,3 +253,14 @@ def _() -> Any:
     nodes = [node("QuantizeLinear", ["x", "s", "z"], ["y"])]
     data = [const("s", 0), const("z", 0, np.uint8)]
     return model(nodes, outputs=[value("y", onnx.TensorProto.UINT8)], initializers=data)
+
+
+@kind("a tree that begins beyond its nodes", "IX556", "node 9", "one node, and a root of number 9")
+def _() -> Any:
+    bad = node(
+        "TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1, tree_roots=[9], nodes_featureids=[0],
+        nodes_splits=const("", [0.5]), nodes_modes=const("", [0], np.uint8), nodes_truenodeids=[0],
+        nodes_trueleafs=[1], nodes_falsenodeids=[1], nodes_falseleafs=[1], leaf_targetids=[0, 0],
+        leaf_weights=const("", [1, 2]),
+    )  # fmt: skip
+    return model([bad], outputs=[value("y", F, ["m", "n"])], opsets={"": 21, "ai.onnx.ml": 5})

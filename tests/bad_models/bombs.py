@@ -156,6 +156,12 @@ def _() -> Any:
     return model(nodes, [value("x", F, None)], [value("y", F, ["m", "n"])], data)
 
 
+@kind("a bias left out by an empty name", "IX579", "bias", "legal, and the end of ONNX Runtime's process when it loads")
+def _() -> Any:
+    nodes = [node("LayerNormalization", ["x", "s", ""], ["y"])]
+    return model(nodes, initializers=[const("s", [1, 1, 1])])
+
+
 @kind("an input of an undeclared rank for Attention", "IX579", "'x'", "a scalar kills ONNX Runtime's process")
 def _() -> Any:
     nodes = [node("Attention", ["x", "x", "x"], ["y"], q_num_heads=1, kv_num_heads=1)]

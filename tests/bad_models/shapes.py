@@ -211,6 +211,18 @@ kind("Attention of sizes that do not fit", "IX576", BAD, "queries of 8 against k
         opsets='"": 23',
     )
 )
+kind("labels of a loss that do not fit", "IX576", "labels", "two rows of scores have three labels")(
+    op("y = SoftmaxCrossEntropyLoss(x, t)", "float[2, 5] x, int64[3] t", outputs="float y")
+)
+kind("weights of a loss for other classes", "IX576", BAD, "five classes have three weights")(
+    op("y = SoftmaxCrossEntropyLoss(x, t, w)", "float[2, 5] x, int64[2] t, float[3] w", outputs="float y")
+)
+kind("GroupNormalization of a vector", "IX576", BAD, "a vector has no channels")(
+    op("y = GroupNormalization <num_groups = 1> (x, s, s)", "float[4] x, float[4] s", outputs="float[n] y")
+)
+kind("CenterCropPad of an axis that is not there", "IX576", BAD, "x has two axes")(
+    op("y = CenterCropPad <axes = [5]> (x, s)", constants="int64[1] s = {2}")
+)
 kind("per-channel scales of another length", "IX576", BAD, "3 columns have 5 scales")(
     op(
         "y = DequantizeLinear <axis = 1> (x, s)",

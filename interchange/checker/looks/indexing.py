@@ -240,6 +240,15 @@ def cumulative_axis(s: Seen) -> Looked:
         yield "sizes", no_axis(s, axis[0], len(dims), 1)
 
 
+@looks_at("CenterCropPad")
+def cropped_axes(s: Seen) -> Looked:
+    """The axes that are cropped."""
+    dims = s.dims(0)
+    bad = [] if dims is None else [a for a in s.integers("axes") if not -len(dims) <= a < len(dims)]
+    if dims is not None and bad:
+        yield "sizes", no_axis(s, bad[0], len(dims))
+
+
 def no_axis(s: Seen, axis: int, rank: int, at: int = 0) -> Problem:
     """An axis beyond the rank."""
     return s.problem(

@@ -55,6 +55,8 @@ def instance_norm(s: Seen) -> Looked:
 def group_norm(s: Seen) -> Looked:
     """Groups that divide the channels; a scale and bias for each channel (before opset 21: group)."""
     x, groups = s.dims(0), s.integer("num_groups", 1)
+    if x is not None and len(x) < 2:
+        yield from _misfit(s, 0, f"{s.name(0)!r} has no channels: it has {len(x)} axes", "axes [batch, channels, ...]")
     if x is None or len(x) < 2 or x[1] is None or groups < 1:
         return
     if x[1] % groups:
@@ -66,6 +68,19 @@ def group_norm(s: Seen) -> Looked:
         given = s.dims(at)
         if given and differ(given[0], each):
             yield from _misfit(s, at, f"{s.name(at)!r} has {given[0]} values instead of {each}", f"[{each}]")
+
+
+@looks_at("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
+def loss(s: Seen) -> Looked:
+    """Labels have the axes of the scores but that of the classes; one weight for each class."""
+    scores, labels, weights = s.dims(0), s.dims(1), s.dims(2)
+    if scores is None or len(scores) < 2:
+        return
+    expected = [scores[0], *scores[2:]]
+    if labels is not None and (len(labels) != len(expected) or any(map(differ, labels, expected))):
+        yield from _misfit(s, 1, f"the labels {s.name(1)!r} do not fit the scores", f"{s.name(1)}{_text(expected)}")
+    if weights and differ(weights[0], scores[1]):
+        yield from _misfit(s, 2, f"{weights[0]} weights for {scores[1]} classes", f"{s.name(2)}[{scores[1]}]")
 
 
 @looks_at("PRelu")

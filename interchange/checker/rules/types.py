@@ -128,8 +128,8 @@ def loop_condition(ctx: Context) -> Problems:
 _KILLED = {"ReverseSequence": (0, 1), "STFT": (0, 2), "Attention": (0, 1, 2)}
 
 
-@rule("IX579", "warning", "An input of any rank that can end the process")
-def any_rank(ctx: Context) -> Problems:
+@rule("IX579", "warning", "A form that ends the process of the runtime")
+def ends_process(ctx: Context) -> Problems:
     given = {v.name for v in ctx.model.graph.input if v.type.HasField("tensor_type")}
     given -= {v.name for v in ctx.model.graph.input if v.type.tensor_type.HasField("shape")}
     for node in ctx.main.nodes if given else ():
@@ -142,6 +142,16 @@ def any_rank(ctx: Context) -> Problems:
                 expected="a declared shape, if only with open sizes",
                 why="a caller who gives a scalar ends the process of ONNX Runtime: there is no exception to catch",
                 fix="declare the shape of the input",
+            )
+    for node in ctx.nodes_of("LayerNormalization"):
+        if len(node.proto.input) == 3 and not node.proto.input[2]:
+            yield Problem(
+                f"node {node.label} leaves out its bias by an empty name",
+                node.where(),
+                found=f"inputs {', '.join(map(repr, node.proto.input))}",
+                expected="two inputs",
+                why="the format allows it, and ONNX Runtime (1.32) ends the process when it loads the model",
+                fix="remove the empty name at the end of the inputs",
             )
 
 

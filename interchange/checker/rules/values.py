@@ -84,7 +84,10 @@ def lists(node: NodeRef, schema: OpSchema) -> Problems:
     groups = [{n: v for n, v in given.items() if n.startswith(p)} for p in _PREFIXES.get(schema.name, ())]
     if schema.name == "LabelEncoder":
         groups = [{n: v for n, v in given.items() if n.startswith(("keys_", "values_"))}]
-    wrong = next(filter(None, map(_lengths, groups)), "") or _branches(given)
+    if schema.name == "TreeEnsemble":
+        names = ("nodes_featureids", "nodes_truenodeids", "nodes_trueleafs", "nodes_falsenodeids", "nodes_falseleafs")
+        groups = [{n: given[n] for n in names if n in given}]
+    wrong = next(filter(None, map(_lengths, groups)), "") or _branches(given) or _roots(given)
     if wrong:
         yield _torn(node, wrong)
 
@@ -106,6 +109,17 @@ def _branches(given: Mapping[str, list[Any]]) -> str:
             if (tree, target) not in there:
                 return f"{name} leads from node {number} of tree {tree} to node {target}, which is not there"
     return ""
+
+
+def _roots(given: Mapping[str, list[Any]]) -> str:
+    """A tree that begins, or a branch that leads, beyond the nodes of a TreeEnsemble, if any."""
+    count = len(given.get("nodes_featureids", ()))
+    inner = [given["tree_roots"]] if "tree_roots" in given else []
+    for side in ("true", "false") if inner else ():
+        ahead = zip(given.get(f"nodes_{side}nodeids", ()), given.get(f"nodes_{side}leafs", ()), strict=False)
+        inner.append([node for node, leaf in ahead if not leaf])
+    bad = [n for numbers in inner for n in numbers if not 0 <= n < count]
+    return f"a tree or branch leads to node {bad[0]} of {count}" if bad else ""
 
 
 def _torn(node: NodeRef, wrong: str) -> Problem:
