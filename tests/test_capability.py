@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from shell import Ran
 
 from interchange import schemas
+from interchange.checker import check
 from interchange.checker.targets import targets
 from interchange.errors import CheckError, SchemaError, UsageError
 from interchange.schemas import runtimes
@@ -190,6 +191,14 @@ def test_ranges_of_releases() -> None:
     assert span(["1.17", "1.18", "1.19", "1.21"]) == "1.17 to 1.19, 1.21"
     assert span(["1.17"]) == "1.17"
     assert span([]) == ""
+
+
+def test_a_locale_of_the_host_is_warned_of() -> None:
+    text = """<ir_version: 9, opset_import: ["": 20]>
+    m (string[2] x) => (string[k] y) { y = StringNormalizer<case_change_action = "LOWER">(x) }"""
+    model = onnx.parser.parse_model(text)
+    assert [f.code for f in check(model, target="onnxruntime").findings] == ["IX585"]
+    assert check(model).findings == ()
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def _no_kernel(op: str, name: str, model: ModelIR, proto: onnx.ModelProto, versi
 
 
 def _kernels_there(op: str, proto: onnx.ModelProto, version: str) -> tuple[str, str] | None:
-    """What the release's tables say of the first call of an operator that they refuse: what there is, and what to do."""
+    """What the release says of the first call of an operator that it refuses: what there is, and what to do."""
     from interchange.checker.context import Context
     from interchange.checker.deploy import predict
     from interchange.graph import opening

@@ -41,7 +41,8 @@ def target_dtype(ctx: Context) -> Problems:
 
 @rule("IX585", "error", "Attributes that the target's kernel refuses")
 def target_quirk(ctx: Context) -> Problems:
-    return _refusals(ctx, "quirk")
+    yield from _refusals(ctx, "quirk")
+    yield from _locales(ctx)
 
 
 @rule("IX586", "error", "A form of an operator the target does not know")
@@ -49,8 +50,8 @@ def target_form(ctx: Context) -> Problems:
     return _refusals(ctx, "form")
 
 
-@rule("IX587", "warning", "A locale that the host must have")
-def host_locale(ctx: Context) -> Problems:
+def _locales(ctx: Context) -> Problems:
+    """Whether the kernel is made depends on the host where the model runs: a warning."""
     for node in ctx.nodes() if ctx.target else ():
         if node.key[:2] == ("", "StringNormalizer"):
             found = next((a.s.decode(errors="replace") for a in node.proto.attribute if a.name == "locale"), "en_US")
@@ -62,6 +63,7 @@ def host_locale(ctx: Context) -> Problems:
                     expected="C, which every host has",
                     why="on a host without it, as containers usually are, the runtime refuses the model",
                     fix='set its attribute locale to "C", or install the locale wherever the model runs',
+                    severity="warning",
                 )
 
 
