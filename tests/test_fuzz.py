@@ -12,6 +12,7 @@ from pathlib import Path
 import fuzzing
 import onnx
 import pytest
+from bad_models import KINDS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,18 @@ def test_what_was_found_before_stays_repaired() -> None:
     number, entry, problem = fuzzing.watch(["--files", *map(str, FINDS)])
     assert problem is None, f"{FINDS[number].name}, {entry}: {problem}"
     assert number == len(FINDS) - 1
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.conformance) for n in range(1, 6))])
+def test_bad_models_too(part: int, tmp_path: Path) -> None:
+    """What is wrong with them is told elsewhere; here, that nothing that reads them makes a mistake of its own."""
+    mistakes = []
+    for number, kind in enumerate(KINDS[part::6]):
+        path = kind.write(tmp_path / str(number))
+        for name, read in fuzzing.entries(path).items() if path.is_file() else ():
+            if name in ("show", "interchange show", "diff", "import") and (problem := fuzzing.wrong(read)):
+                mistakes.append(f"{kind.slug}, {name}: {problem}")
+    assert mistakes == []
 
 
 # -- the fuzzer itself -------------------------------------------------------------------------------------------------
