@@ -130,12 +130,7 @@ def look(model: str | bytes, name: str, options: Mapping[str, Any]) -> Report:
     if "error" in answer:
         kind = getattr(errors, answer.pop("error"), InterchangeError)
         raise kind(answer.pop("code"), answer.pop("message"), **answer)
-    return _report(answer["report"])
-
-
-def _report(data: dict[str, Any]) -> Report:
-    findings = tuple(Finding(**{**f, "where": Where(**f["where"])}) for f in data["findings"])
-    return Report(**{**data, "findings": findings})
+    return Report.from_dict(answer["report"])
 
 
 def _ask(request: Mapping[str, Any], data: bytes, seconds: float) -> tuple[Any, bool, int]:

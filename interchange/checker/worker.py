@@ -90,10 +90,14 @@ def _answer(model: str | bytes, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _register(operators: list[dict[str, Any]]) -> None:
+    """Know the operators that the parent's user registered, and no others."""
     from interchange import schemas
+    from interchange.schemas.registry import registered
 
+    for known in registered():
+        schemas.unregister(known["name"], known["domain"], known["since"])
     for operator in operators:
-        schemas.register(replace=True, **operator)
+        schemas.register(**operator)
 
 
 def _limit(limits: Limits) -> None:

@@ -1,0 +1,347 @@
+"""Files of strangers: what is read of them, what ends the process that looks at them, and what that comes to."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+import interchange as ix
+from interchange import schemas
+from interchange.checker import check, child
+from interchange.errors import FileError, UsageError
+from interchange.graph.limits import Limits
+from interchange.graph.opening import read
+from interchange.graph.scan import scan
+
+
+def chain(count: int, op: str = "Relu", domain: str = "") -> onnx.ModelProto:
+    """`count` nodes, one after the other."""
+    nodes = [helper.make_node(op, [f"h{i}"], [f"h{i + 1}"], domain=domain) for i in range(count)]
+    values = [helper.make_tensor_value_info(name, 1, ["n", 3]) for name in ("h0", f"h{count}")]
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("my", 1)]
+    return helper.make_model(
+        helper.make_graph(nodes, "chain", values[:1], values[1:]), opset_imports=opsets, ir_version=10
+    )
+
+
+def codes(report: ix.checker.Report) -> list[str]:
+    return [f.code for f in report.findings]
+
+
+# -- limits: each on both of its sides --------------------------------------------------------------------------------
+def with_functions(count: int) -> onnx.ModelProto:
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("my", 1)]
+    made = [
+        helper.make_function(
+            "my",
+            f"f{i}",
+            ["a"],
+            ["b"],
+            [helper.make_node(f"f{i - 1}", ["a"], ["b"], domain="my") if i else helper.make_node("Relu", ["a"], ["b"])],
+            opsets,
+        )
+        for i in range(count)
+    ]
+    model = chain(1, f"f{count - 1}", "my")
+    model.functions.extend(made)
+    return model
+
+
+def with_metadata(count: int) -> onnx.ModelProto:
+    model = chain(1)
+    for i in range(count):
+        model.metadata_props.add(key=f"k{i}", value="v")
+    return model
+
+
+def with_window(size: int) -> onnx.ModelProto:
+    node = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[size, size])
+    values = [helper.make_tensor_value_info(n, 1, ["n", 1, f"{n}a", f"{n}b"]) for n in "xy"]
+    return helper.make_model(helper.make_graph([node], "main", values[:1], values[1:]), ir_version=10)
+
+
+def expanded(size: int) -> onnx.ModelProto:
+    shape = numpy_helper.from_array(np.array([size]), "shape")
+    node = helper.make_node("Expand", ["x", "shape"], ["y"])
+    values = [helper.make_tensor_value_info("x", 1, []), helper.make_tensor_value_info("y", 1, ["n"])]
+    return helper.make_model(helper.make_graph([node], "main", values[:1], values[1:], [shape]), ir_version=10)
+
+
+def looping(times: int) -> onnx.ModelProto:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Relu", ["h"], ["k"])],
+        "body",
+        [helper.make_tensor_value_info(n, t, s) for n, t, s in (("i", 7, []), ("c", 9, []), ("h", 1, ["n"]))],
+        [helper.make_tensor_value_info(n, t, s) for n, t, s in (("d", 9, []), ("k", 1, ["n"]))],
+    )
+    node = helper.make_node("Loop", ["times", "", "x"], ["y"], body=body)
+    values = [helper.make_tensor_value_info(n, 1, ["n"]) for n in "xy"]
+    count = numpy_helper.from_array(np.array(times), "times")
+    return helper.make_model(helper.make_graph([node], "main", values[:1], values[1:], [count]), ir_version=10)
+
+
+def ranked(axes: int) -> onnx.ModelProto:
+    values = [helper.make_tensor_value_info(n, 1, [1] * axes) for n in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "main", values[:1], values[1:])
+    return helper.make_model(graph, ir_version=10)
+
+
+def named(length: int) -> onnx.ModelProto:
+    model = chain(1)
+    model.graph.node[0].name = "n" * length
+    return model
+
+
+@pytest.mark.parametrize(
+    ("limit", "build", "code"),
+    [
+        ("nodes", chain, "IX303"),
+        ("functions", with_functions, "IX303"),
+        ("metadata", with_metadata, "IX303"),
+        ("expanded", lambda n: with_functions(n - 1), "IX527"),
+        ("depth", with_functions, "IX527"),
+        ("elements", expanded, "IX572"),
+        ("rank", ranked, "IX573"),
+        ("iterations", looping, "IX574"),
+        ("name", named, "IX528"),
+    ],
+)
+def test_a_limit_holds_on_both_sides(limit: str, build: Any, code: str) -> None:
+    for count, expected in ((7, []), (8, [code])):
+        report = check(build(count).SerializeToString(), limits={limit: 7}, ignore=["IX571"])
+        assert list(dict.fromkeys(codes(report))) == expected, report.text()
+        if expected:
+            assert f"`{limit}`" in report.text()
+
+
+def test_windows_are_limited_too() -> None:
+    assert codes(check(with_window(2).SerializeToString(), limits={"elements": 4})) == []
+    assert codes(check(with_window(3).SerializeToString(), limits={"elements": 4})) == ["IX575"]
+
+
+def test_functions_may_multiply_nodes_only_so_much() -> None:
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("my", 1)]
+    model = chain(1, "f13", "my")
+    for i in range(14):
+        body = [helper.make_node(f"f{i - 1}", ["a"], [o], domain="my") for o in "bc"] if i else []
+        body = body or [helper.make_node("Relu", ["a"], ["b"])]
+        model.functions.append(helper.make_function("my", f"f{i}", ["a"], ["b"], body, opsets))
+    assert codes(check(model)) == ["IX527"]
+    assert codes(check(model, limits={"growth": 10_000})) == []
+
+
+def test_the_size_of_a_file_is_limited(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(chain(1).SerializeToString())
+    size = path.stat().st_size
+    assert codes(check(path, limits={"file": size})) == []
+    assert codes(check(path, limits={"file": size - 1})) == ["IX303"]
+
+
+def test_messages_are_counted_before_they_are_built() -> None:
+    data = chain(5).SerializeToString()
+    whole = Limits.of({"parts": 100})
+    assert scan(data, whole, "m") == ()
+    parts = next(n for n in range(1, 100) if not _refuses(data, n))
+    assert parts == 1 + 5 + 2 + 2 * 2 + 2 * 1 + 2 * 2 + 3  # graph, nodes, values, types, shapes, sizes, opset imports
+    with pytest.raises(FileError, match="IX303"):
+        read(data, Limits.of({"parts": parts - 1}))
+
+
+def _refuses(data: bytes, parts: int) -> bool:
+    try:
+        scan(data, Limits.of({"parts": parts}), "m")
+    except FileError:
+        return True
+    return False
+
+
+def test_limits_are_checked() -> None:
+    for wrong in ({"node": 5}, {"nodes": 0}, {"nodes": "5"}, {"nodes": True}):
+        with pytest.raises(UsageError, match="IX844"):
+            check(chain(1), limits=wrong)  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match="did you mean nodes"):
+        check(chain(1), limits={"node": 5})
+    with pytest.raises(UsageError, match="IX844"):
+        check(chain(1), deny=["control flow"])
+
+
+# -- what is no model -------------------------------------------------------------------------------------------------
+def test_a_cut_file_says_where_it_ends() -> None:
+    data = chain(50).SerializeToString()
+    inside = data.index(b"h40")
+    report = check(data[:inside])
+    assert codes(report) == ["IX302"]
+    assert "bytes later than what it stands in" in report.text()
+    # a length that is right for the file, and wrong inside
+    at = data.index(b"\x0a\x03h40")
+    damaged = data[: at + 1] + b"\x7f" + data[at + 2 :]
+    assert "in graph.node[40]" in check(damaged).text()
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x" * 100)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "fix"),
+    [
+        (zipped("archive/data.pkl", "archive/data/0"), "PyTorch checkpoint", "interchange export model.py:make_model"),
+        (zipped("m/models/model.json"), "torch.export", "interchange export FILE.pt2"),
+        (zipped("m/code/x.py", "m/constants.pkl", "m/data.pkl"), "TorchScript", "interchange export"),
+        (zipped("metadata.json", "model.weights.h5"), "Keras", "exporter"),
+        (zipped("arr_0.npy"), ".npz", "interchange run"),
+        (zipped("model.onnx"), "with an .onnx file", "unpack"),
+        (b"\x40\0\0\0\0\0\0\0" + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "safetensors", "--weights"),
+        (b"\x80\x04\x95pickle", "pickle", "--weights"),
+        (b"\x08\x01\x12\x10\x0a\x05serve saved_model_main_op", "SavedModel", "exporter"),
+        (b"ir_version: 10\ngraph { name: 'g' }", "as text", "textproto"),
+        (b"<\n  ir_version: 10,\n  opset_import: ['' : 21]\n>\ng (float x) => (float y) {}", "as text", "parse_model"),
+        (b'{"irVersion": "10", "graph": {}}', "JSON", "format='json'"),
+        (b"\x28\xb5\x2f\xfd0000", "zstd", "unpack"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_other_formats_are_named_with_what_to_do(content: bytes, said: str, fix: str) -> None:
+    finding = check(content).findings[0]
+    assert finding.code == "IX302"
+    assert said in finding.found
+    assert fix in finding.fix
+
+
+def test_a_missing_file_is_an_error_and_not_a_finding(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.onnx", tmp_path, Path("/dev/zero"), "a\0b"):
+        with pytest.raises(FileError, match="IX301"):
+            check(path)
+
+
+# -- the child process ------------------------------------------------------------------------------------------------
+@pytest.fixture
+def rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    """A rule of a user, in a module that the child finds too; its body is the test's."""
+    from interchange.checker.rule import unregister
+
+    name = f"rule_{abs(hash(request.node.nodeid))}"
+    monkeypatch.syspath_prepend(tmp_path)
+    child.close()  # the next one is started with this path
+
+    def make(body: str) -> None:
+        (tmp_path / f"{name}.py").write_text(
+            "import os, signal, time\nfrom interchange.checker.rule import Problem, rule\n\n"
+            f'@rule("MY1", "error", "mine")\ndef mine(ctx):\n    {body}\n    yield Problem("seen", ctx.where)\n'
+        )
+        __import__(name)
+
+    yield make
+    unregister("MY1")
+    child.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "found"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "IX598", "SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "IX598", "SIGSEGV"),
+        ("os._exit(7)", "IX598", "exit status 7"),
+        ("bytearray(6 << 30)", "IX598", "MiB"),
+        ("while True: time.sleep(1)", "IX599", "after 1 seconds"),
+    ],
+)
+def test_what_ends_the_child_is_a_finding(rule: Any, body: str, code: str, found: str) -> None:
+    rule(body)
+    report = check(chain(1).SerializeToString(), limits={"seconds": 1})
+    assert codes(report) == [code]
+    assert found in report.findings[0].found
+
+
+def test_after_a_death_the_next_check_is_in_a_new_child(rule: Any) -> None:
+    rule("os.kill(os.getpid(), signal.SIGKILL) if len(ctx.model.graph.node) == 1 else None")
+    assert codes(check(chain(1).SerializeToString())) == ["IX598"]
+    assert codes(check(chain(2).SerializeToString())) == ["MY1"]
+
+
+def test_one_child_is_kept(tmp_path: Path) -> None:
+    check(chain(1).SerializeToString())
+    first = child._kept
+    check(chain(1).SerializeToString())
+    assert child._kept is first
+    assert first is not None
+    first.owner = -1  # as after a fork: the child belongs to the parent
+    check(chain(1).SerializeToString())
+    assert child._kept is not first
+    first.owner = os.getpid()
+    first.close()
+
+
+def test_paths_are_those_of_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(chain(1).SerializeToString())  # the child is there, in the folder of before
+    monkeypatch.chdir(tmp_path)
+    Path("here.onnx").write_bytes(chain(2).SerializeToString())
+    report = check("here.onnx")
+    assert report.ok
+    assert report.file == "here.onnx"
+    assert str(tmp_path) not in check("here.onnx", target="onnxruntime==1.17").text()
+
+
+def test_operators_of_the_user_are_known_in_the_child() -> None:
+    data = chain(1, "Mine", "my").SerializeToString()
+    assert codes(check(data)) == ["IX543"]
+    schemas.register(
+        domain="my",
+        name="Mine",
+        inputs=[{"name": "X", "type": "T"}],
+        outputs=[{"name": "Y", "type": "T"}],
+        types={"T": ["float32"]},
+        attributes={"alpha": {"type": "float", "default": 1.0}},
+    )
+    try:
+        assert codes(check(data)) == []
+        assert codes(check(data, isolate=False)) == []
+    finally:
+        schemas.unregister("Mine", "my")
+    assert codes(check(data)) == ["IX543"]
+
+
+def test_large_bytes_go_to_the_child_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_SENT", 100)
+    report = check(chain(20).SerializeToString())
+    assert report.ok
+    assert report.file == "the model"
+
+
+def test_threads_share_the_child() -> None:
+    found: list[list[str]] = []
+    models = [chain(n).SerializeToString() for n in (1, 2)]
+
+    def look() -> None:
+        for _ in range(5):
+            found.extend(codes(check(m)) for m in models)
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[]] * 40
+
+
+def test_here_and_in_the_child_the_same_is_found(tmp_path: Path) -> None:
+    model = chain(3)
+    model.graph.node[1].op_type = "relu"
+    model.graph.node[2].input[0] = "ghost"
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert check(path) == check(path, isolate=False)
