@@ -48,6 +48,7 @@ _SHOWN = 10  # findings of one code
 @click.option("--trust-links", is_flag=True, help="Follow links to data files outside the model's folder.")
 @click.option("--deny", multiple=True, type=click.Choice(_DENIALS), help="Refuse this too; for files of strangers.")
 @click.option("--nan", is_flag=True, help="Read all weights, and look for NaN and infinities in them.")
+@click.option("--lint", is_flag=True, help="Also tell what is allowed and seldom meant: dead nodes, float64, ...")
 @click.option("--no-isolation", is_flag=True, help="Check in this process, not in a limited child process.")
 @click.option(
     "--file", "operators", multiple=True, type=click.Path(), help="Register the operators of this TOML or JSON file."
@@ -148,6 +149,7 @@ def _options(config: Config, settings: dict[str, Any]) -> dict[str, Any]:
         "trust_links": settings["trust_links"],
         "deny": settings["deny"],
         "scan_weights": settings["nan"],
+        "lints": settings["lint"],
         "isolate": False if settings["no_isolation"] else None,
     }
 
