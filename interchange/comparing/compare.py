@@ -141,9 +141,9 @@ def _about(found: Comparison, a: Side, b: Side) -> None:
         mine, other = (s.ir.opsets.get(domain, "not imported") for s in (a, b))
         if mine != other:
             title = f"opset of {domain}" if domain else "opset"
-            found.note("opsets", "changed", title, details=[("version", mine, other)])
+            found.note("opsets", "changed", title, details=[("", mine, other)])
     if a.ir.ir_version != b.ir.ir_version:
-        details: list[Property] = [("version", a.ir.ir_version, b.ir.ir_version)]
+        details: list[Property] = [("", a.ir.ir_version, b.ir.ir_version)]
         found.note("opsets", "changed", "IR version", details=details)
     about = [
         (what.replace("_", " "), getattr(a.ir, what), getattr(b.ir, what))

@@ -30,14 +30,17 @@ _SIGN = {"added": "+", "removed": "-", "changed": "~", "renamed": "~"}
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One property of something that changed: an attribute, an input; `a` and `b` are its texts in the two models."""
+    """One property of something that changed: an attribute, an input; `a` and `b` are its texts in the two models.
+
+    what: empty where the thing itself is meant, a version.
+    """
 
     what: str
     a: str
     b: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.a} -> {self.b}"
+        return f"{self.what}{': ' if self.what else ''}{self.a} -> {self.b}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from interchange.comparing.matching import Pairs
 from interchange.comparing.numbering import digest, exact
 from interchange.comparing.report import Change, Detail, Kind, Part, WeightChange
 from interchange.graph.core import Attr, AttrType, Function, Graph, Node, Value
+from interchange.graph.printing import attr_text
 from interchange.graph.tensor import SparseTensor, Tensor
 
 Property = tuple[str, Any, Any]  # what it is, and its value in the first and in the second model
@@ -301,7 +302,5 @@ def _quantized(graph: Graph) -> str:
 
 
 def _short(value: Any) -> str:
-    from interchange.graph.printing import _attr_text
-
-    text = _attr_text(value) if isinstance(value, Attr) else str(value)
+    text = (attr_text(value) if isinstance(value, Attr) else str(value)) or "''"
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."

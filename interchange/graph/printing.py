@@ -17,7 +17,8 @@ def _tensor_text(tensor: Tensor) -> str:
     return f"<{tensor.nbytes:,} bytes>"
 
 
-def _attr_text(attr: Attr) -> str:
+def attr_text(attr: Attr) -> str:
+    """The value of an attribute, a large tensor by its size."""
     if attr.ref is not None:
         return f"@{attr.ref}"
     if attr.type is AttrType.TENSOR:
@@ -29,7 +30,7 @@ def node_text(node: Node) -> str:
     """``y: float32[batch, 3] = Gemm(x, w, b, transB=1)``, on one line and safe for a terminal."""
     made = ", ".join(repr(v) if v.name else "_" for v in node.outputs)
     parts = ["_" if v is None else v.name for v in node.inputs]
-    parts += [f"{k}={_attr_text(a)}" for k, a in node.attributes.items()]
+    parts += [f"{k}={attr_text(a)}" for k, a in node.attributes.items()]
     op = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
     return one_line(f"{made} = {op}({', '.join(parts)})")
 
