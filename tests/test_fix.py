@@ -69,7 +69,7 @@ def test_what_can_be_repaired_is(kind: Kind, tmp_path: Path) -> None:
 
 def test_every_repair_has_a_case() -> None:
     tested = {c for k in REPAIRABLE if k.title not in LEFT for c in k.codes}
-    below = {"IX503", "IX505", "IX512", "IX581"}  # only where nothing is open: tests of their own below
+    below = {"IX503", "IX505", "IX512", "IX581", "IX588"}  # only where nothing is open, or asked for: tests below
     assert {f.code for f in FIXES} <= tested | below
 
 
@@ -314,3 +314,14 @@ def test_a_folder_that_is_not_there_and_a_model_that_cannot_bring_its_data(tmp_p
         fix(path).save(tmp_path / "fixed.onnx")
     assert error.value.code == "IX345"
     assert not (tmp_path / "fixed.onnx").exists()
+
+
+def test_dead_nodes_are_removed_with_all_that_fed_them() -> None:
+    m = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
+    main (float[3] x) => (float[3] y) <float[3] w = {1, 2, 3}> { a = Add(x, w) b = Neg(a) y = Relu(x) c = Exp(b) }""")
+    fixed = fix(m)
+    assert [n.op_type for n in fixed.model.graph.node] == ["Relu"]
+    assert [t.name for t in fixed.model.graph.initializer] == []
+    assert [d.code for d in fixed.done] == ["IX588", "IX595"]
+    assert fixed.report.findings == ()
+    assert len(fix(m, ignore=["IX588"]).model.graph.node) == 4

@@ -114,7 +114,7 @@ def look(
             continue
         # every rule runs: later ones rely on what it marks as broken
         found = list(itertools.islice(rule.run(ctx), limits.findings))
-        findings += found if _chosen(rule.code, select, ignore) else []
+        findings += found if is_chosen(rule.code, select, ignore) else []
     findings += failures(name)
     return Report(name, with_excerpts(ctx, ordered(findings)), _facts(ctx))
 
@@ -173,7 +173,8 @@ def _denials(deny: Sequence[str]) -> list[str]:
     return list(deny)
 
 
-def _chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | None) -> bool:
+def is_chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | None) -> bool:
+    """Whether findings of a code are asked for."""
     if select is not None and not any(code.startswith(p) for p in select):
         return False
     return not any(code.startswith(p) for p in ignore or ())

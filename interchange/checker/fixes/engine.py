@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interchange.checker.context import Context
-from interchange.checker.engine import check, look
+from interchange.checker.engine import check, is_chosen, look
 from interchange.checker.fixes import nodes, structure  # noqa: F401  (registers the repairs)
 from interchange.checker.fixes.target import around_kernels
 from interchange.checker.fixes.work import FIXES, Fix, Work
@@ -105,6 +105,7 @@ def fix(
     trust_links: bool = False,
     deny: Sequence[str] = (),
     scan_weights: bool = False,
+    lints: bool = False,
     limits: Limits | Mapping[str, int] | None = None,
     isolate: bool | None = None,
 ) -> Fixed:
@@ -117,7 +118,7 @@ def fix(
     """
     known = Limits.of(limits)
     options: dict[str, Any] = {"target": target, "select": select, "ignore": ignore, "trust_links": trust_links}
-    options |= {"deny": deny, "scan_weights": scan_weights}
+    options |= {"deny": deny, "scan_weights": scan_weights, "lints": lints}
     before = check(model, **options, limits=known, isolate=isolate)
     options |= {k: [v] if isinstance(v, str) else v for k, v in (("select", select), ("ignore", ignore))}
     rules = all_rules()
@@ -127,9 +128,10 @@ def fix(
     written = _copy(model, known)
     data = frozenset(_locations(written.proto))
     done: list[Repaired] = []
-    report = before
+    report, ignored = before, options["ignore"]
     for _ in range(_PASSES):
         codes = {f.code for f in report.findings}
+        codes |= {code for code, rule in rules.items() if rule.lint and is_chosen(code, options["select"], ignored)}
         told = [r for f in FIXES if f.code in codes for r in _apply(f, written, before.file, target, known)]
         if not told:
             break

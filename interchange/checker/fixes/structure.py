@@ -224,6 +224,23 @@ def negative_sizes(work: Work, findings: Sequence[Finding]) -> Repairs:
                     dim.ClearField("dim_value")
 
 
+@fixes("IX588")
+def dead_nodes(work: Work, findings: Sequence[Finding]) -> Repairs:
+    """Nodes that no output depends on."""
+    for scope in work.ctx.scopes:
+        needed, dead = set(scope.outputs), []
+        for node in reversed(scope.nodes) if scope.in_order else ():
+            if needed.isdisjoint(node.proto.output):
+                dead.append(node)
+            else:
+                needed |= node.reads()
+        for node in dead:
+            del scope.proto.node[node.index]
+        if dead:
+            names = ", ".join(n.label for n in dead[:8])
+            yield f"removed {plural(len(dead), 'node')} whose results nothing reads: {names}{', ...' * (len(dead) > 8)}"
+
+
 @fixes("IX595")
 def unread_constants(work: Work, findings: Sequence[Finding]) -> Repairs:
     """Initializers that nothing reads."""
