@@ -28,7 +28,9 @@ def _unknown(ctx: Context, codes: tuple[str, ...], own_domain: bool) -> Problems
         if form.is_call or form.schema is not None or (domain_of(form.first.proto) in known) is not own_domain:
             continue
         error = ctx.look_up(form.first)
-        for node in form.nodes if isinstance(error, SchemaError) and error.code in codes else ():
+        if not isinstance(error, SchemaError) or error.code not in codes:
+            continue
+        for node in form.nodes:
             if node not in ctx.broken:
                 ctx.broken.add(node)
                 yield Problem(
