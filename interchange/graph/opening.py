@@ -118,6 +118,8 @@ def parse(data: memoryview, where: str, folder: Path | None, limits: Limits = DE
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+    if len(data) > limits.file:
+        raise too_many(where, f"{len(data)} bytes", f"at most {limits.file} (the limit `file`)")
     proto = onnx.ModelProto()
     windows: dict[int, memoryview] = {}
     try:
