@@ -96,10 +96,8 @@ def export(
         )
         ir = captured.model
         _log.info("cleaning")
-        releases = aim.releases or _installed() if target is not None or load else ()
-        detours = clean(
-            ir, captured, [functions] if isinstance(functions, (str, type)) else functions, releases, allow_lossy
-        )
+        kept = [functions] if isinstance(functions, (str, type)) else functions
+        detours = clean(ir, captured, kept, (*aim.releases, *(_installed() if load else ())), allow_lossy)
     ir.ir_version, ir.doc = aim.ir_version, doc or ir.doc
     _describe(ir, captured, target, output_names)
     _report(ir, detours)

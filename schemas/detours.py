@@ -62,11 +62,14 @@ _MOVERS = frozenset(("DepthToSpace", "SpaceToDepth"))
 # what these do depends on the very type: on its bits, its limits, or as the thing that is asked for
 _BOUND_TO_THEIR_TYPE = frozenset(
     (
-        *("BitCast", "CastLike", "ConstantOfShape", "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear"),
-        *("MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"),
-        *("If", "Loop", "Scan", "Optional", "OptionalGetElement", "OptionalHasElement"),
+        *("BitCast", "CastLike", "ConstantOfShape", "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"),
+        *("QLinearConv", "QLinearMatMul", "If", "Loop", "Scan"),
+        *("Optional", "OptionalGetElement", "OptionalHasElement"),
     )
 )
+# of these on the integers alone; from 23 on an attribute chooses the types apart from each other
+_QUANTIZING = {"DequantizeLinear": 23, "QuantizeLinear": 23}
+_HALVES = ("tensor(float16)", "tensor(bfloat16)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +106,16 @@ def find(call: Call, runtimes: Sequence[Runtime], *, lossy: bool = False) -> Cas
         found = schema(call.op, call.opsets.get(call.domain, 1), call.domain)
     except SchemaError:  # an operator that another rule tells about
         return None
-    if DTYPE_ATTRIBUTES & found.attributes.keys() - {"stash_type", "softmax_precision"}:
+    quantizing = found.since < _QUANTIZING.get(call.op, 0)
+    if DTYPE_ATTRIBUTES & found.attributes.keys() - {"stash_type", "softmax_precision"} and not quantizing:
         return None
     inputs, outputs = _variables(call.inputs, found.inputs), _variables(call.outputs, found.outputs)
     bound: dict[str, str] = {}  # type variable -> its type in this call
     for variables, texts in ((inputs, call.inputs), (outputs, call.outputs)):
         for i, variable in variables.items():
             bound.setdefault(variable, texts[i] or "")
+    if quantizing:
+        bound = {variable: text for variable, text in bound.items() if text in _HALVES}
     for types in _candidates(bound, lossy, call.op in _MOVERS):
         casts = Casts(
             {i: types[v] for i, v in inputs.items() if v in types},

@@ -19,7 +19,6 @@ from interchange.schemas.runtimes import runtime as runtime_of
 from interchange.schemas.targets import OLDEST_OPSET, resolve
 from interchange.schemas.typetext import reader_name, to_text
 
-
 _NO_WAY = "build it from other operators, or in another dtype: no cast, older opset or newer release runs it"
 
 

@@ -124,6 +124,11 @@ def test_a_target_asks_all_releases_it_admits() -> None:
         ({"op": "GRU", "dtypes": ["float32"], "attributes": {"layout": 1}}, "quirk", "build it from other operators"),
         ({"op": "Adam", "dtypes": ["float32"], "domain": "ai.onnx.preview.training"}, "operator", "build it"),
         ({"op": "GatedAdd", "dtypes": ["float32"], "domain": "com.microsoft"}, "operator", "or newer"),
+        (
+            {"op": "Attention", "dtypes": ["float32"], "opset": 25, "attributes": {"left_window_size": 2}},
+            "form",
+            "run it in onnxruntime 1.32 or newer",
+        ),
         ({"op": "Conv", "dtypes": ["bfloat16"], "opset": 22}, "dtype", "cast bfloat16 to float32 and back"),
     ],
     ids=lambda v: v["op"] if isinstance(v, dict) else "",

@@ -90,7 +90,7 @@ def test_what_the_table_closes() -> None:
     found = gaps("1.32", 21)
     closed = {(call.op, name_of(to_dtype(call.inputs[0]))) for call, closes in found if closes}  # type: ignore[arg-type]
     left = {(call.op, name_of(to_dtype(call.inputs[0]))) for call, closes in found if not closes}  # type: ignore[arg-type]
-    assert (len(found), len(closed)) == (373, 174)
+    assert len(closed) >= 175  # with another release of onnx, whose bodies are asked, it may be a few more
     # what nothing wider holds, and what depends on the very type
     small = {op for op, dtype in left if dtype in ("bfloat16", "float16", "int16", "uint16", "int8", "uint8", "bool")}
     assert small == {
@@ -204,12 +204,21 @@ def test_float64_is_rounded_only_where_that_is_allowed() -> None:
     np.testing.assert_allclose(found[0, 0, 0, 0], x[0, 0, :3, :3].sum(), rtol=1e-5)
 
 
-def test_what_depends_on_its_type_has_no_detour() -> None:
+def test_quantization_is_detoured_for_its_floats_alone() -> None:
     node = helper.make_node("QuantizeLinear", ["x", "s"], ["y"], "q")
-    proto = model([node], {"x": ("bfloat16", [2]), "s": ("bfloat16", [])}, {"y": "uint8"})
-    made, done = detoured(proto)
-    assert done == []
-    assert not loads(made)
+    made, done = detoured(model([node], {"x": ("bfloat16", [2]), "s": ("bfloat16", [])}, {"y": "uint8"}))
+    assert [d.dtypes for d in done] == [(("bfloat16", "float32"),)]
+    assert loads(made)
+    # an integer of another width would saturate elsewhere
+    call = Call("", "QuantizeLinear", {"": 28}, ("tensor(float)",) * 2 + ("tensor(int16)",), ("tensor(int16)",))
+    assert find(call, [runtime("1.32")]) is None
+
+
+@pytest.mark.parametrize("op", ["CastLike", "QLinearMatMul", "EyeLike", "Cast"])
+def test_what_depends_on_its_type_has_no_detour(op: str) -> None:
+    known = schemas.schema(op, 21)
+    call = Call("", op, {"": 21}, ("tensor(int4)",) * known.min_inputs, ("tensor(int4)",))
+    assert find(call, [runtime("1.17"), runtime("1.32")]) is None
 
 
 def test_no_releases_no_detours() -> None:
