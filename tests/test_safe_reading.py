@@ -175,6 +175,13 @@ def test_limits_are_checked() -> None:
         check(chain(1), deny=["control flow"])
 
 
+def test_a_report_says_that_there_is_more() -> None:
+    found = check(chain(5, "relu"), limits={"findings": 4})
+    assert codes(found) == ["IX540"] * 4 + ["IX321"]
+    assert codes(check(chain(4, "relu"), limits={"findings": 4})) == ["IX540"] * 4
+    assert codes(check(chain(5, "relu"), limits={"findings": 4}, ignore=["IX540"])) == []
+
+
 # -- what is no model -------------------------------------------------------------------------------------------------
 def test_a_cut_file_says_where_it_ends() -> None:
     data = chain(50).SerializeToString()

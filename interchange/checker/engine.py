@@ -113,8 +113,10 @@ def look(
         if rule.lint and not lints and rule.code not in (select or ()):
             continue
         # every rule runs: later ones rely on what it marks as broken
-        found = list(itertools.islice(rule.run(ctx), limits.findings))
-        findings += found if is_chosen(rule.code, select, ignore) else []
+        found = list(itertools.islice(rule.run(ctx), limits.findings + 1))
+        if is_chosen(rule.code, select, ignore):
+            findings += found[: limits.findings]
+            findings += [_and_more(rule.code, name, limits)] if len(found) > limits.findings else []
     findings += failures(name)
     return Report(name, with_excerpts(ctx, ordered(findings)), _facts(ctx))
 
@@ -178,6 +180,20 @@ def is_chosen(code: str, select: Sequence[str] | None, ignore: Sequence[str] | N
     if select is not None and not any(code.startswith(p) for p in select):
         return False
     return not any(code.startswith(p) for p in ignore or ())
+
+
+def _and_more(code: str, name: str, limits: Limits) -> Finding:
+    """That a rule found more than is reported."""
+    return Finding(
+        "IX321",
+        "note",
+        f"there are more findings of {code} than are reported",
+        Where(file=name),
+        found=f"more than {limits.findings}",
+        expected=f"at most {limits.findings} of one code (the limit `findings`)",
+        why="what follows from those that are left out may be reported instead",
+        fix="repair these first, or raise the limit: check(model, limits={'findings': 100_000})",
+    )
 
 
 def _unreadable(name: str, error: FileError) -> Finding:

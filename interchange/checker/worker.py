@@ -107,7 +107,16 @@ def _limit(limits: Limits) -> None:
     except ImportError:
         return
     memory = limits.memory + _held("VmData")
-    for kind, value in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    # the parent has the clock; this ends a child whose parent was killed
+    seconds = int(used.ru_utime + used.ru_stime) + 2 * limits.seconds + 5
+    wanted = {
+        resource.RLIMIT_DATA: memory,
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+    }
+    for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
         if hard == resource.RLIM_INFINITY or value <= hard:
             with suppress(ValueError, OSError):  # a container that forbids it has limits of its own
