@@ -93,15 +93,7 @@ def test_what_the_table_closes() -> None:
     assert len(closed) >= 175  # with another release of onnx, whose bodies are asked, it may be a few more
     # what nothing wider holds, and what depends on the very type
     small = {op for op, dtype in left if dtype in ("bfloat16", "float16", "int16", "uint16", "int8", "uint8", "bool")}
-    assert small == {
-        "Col2Im",
-        "EyeLike",
-        "GridSample",
-        "ImageDecoder",
-        "QLinearConv",
-        "QLinearMatMul",
-        "QuantizeLinear",
-    }
+    assert small == {"Col2Im", "EyeLike", "GridSample", "ImageDecoder", "QLinearConv", "QLinearMatMul"}
     assert {d for _, d in closed} >= {"bfloat16", "int16", "uint16", "uint32", "int4", "uint4", "float8e4m3fn"}
     assert {d for _, d in closed} & {"int64", "uint64", "string", "complex64"} == set()
 
