@@ -1,7 +1,7 @@
 """Tells which model files an ONNX Runtime loads, as JSON: ``python load_models.py FOLDER``.
 
-Runs under any release, with nothing beside onnxruntime and numpy. A release that dies at a model loses that model alone:
-a child loads the files one after the other, and a new one goes on where the last one died.
+Runs under any release, with nothing beside onnxruntime and numpy. A release that dies at a model loses that model
+alone: a child loads the files one after the other, and a new one goes on where the last one died.
 """
 
 import json
@@ -41,8 +41,8 @@ def outcomes(folder: str) -> dict[str, str | None]:
         done = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("[")]
         found.update(done)
         left = left[len(done) :]
-        if left and child.returncode:
-            found[Path(left.pop(0)).name] = f"{DIED}: status {child.returncode}"
+        if left and child.returncode < 0:  # a signal
+            found[Path(left.pop(0)).name] = f"{DIED} of signal {-child.returncode}"
         elif left:
             raise RuntimeError(child.stderr)
     return found

@@ -254,6 +254,24 @@ def test_every_operator_with_every_dtype(tmp_path: Path) -> None:
         assert wrong == [], home.name
 
 
+def test_a_runtime_that_dies_at_a_model_loses_that_model_alone(tmp_path: Path) -> None:
+    """A stand-in for an old release, which dies at the second of three models."""
+    (tmp_path / "onnxruntime.py").write_text(
+        "import os\n"
+        "class SessionOptions: pass\n"
+        "def set_default_logger_severity(level): pass\n"
+        "def InferenceSession(path, options, providers):\n"
+        "    if 'b.onnx' in path: os.abort()\n"
+        "    if 'c.onnx' in path: raise ValueError('no')\n"
+    )
+    models = dict.fromkeys("abc", onnx.ModelProto())
+    folder = tmp_path / "models"
+    folder.mkdir()
+    found = loaded(models, folder, tmp_path)
+    assert (found["a"], found["c"]) == (None, "no")
+    assert "died" in (found["b"] or "")
+
+
 # -- what decides ------------------------------------------------------------------------------------------------------
 def verdicts(text: str, release: str = "1.32") -> list[str]:
     """The reasons for which a release refuses a model."""
