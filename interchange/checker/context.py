@@ -370,8 +370,8 @@ def opsets_of(imports: Any) -> dict[str, int]:
 
 
 def plural(count: int, word: str) -> str:
-    """``1 node``, ``2 nodes``."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    """``1 node``, ``2,000 nodes``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def listed(names: Any, limit: int = 8) -> str:

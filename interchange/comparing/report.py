@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from interchange.checker.context import plural
 from interchange.errors import one_line
 
 Part = Literal["signature", "opsets", "functions", "structure", "weights", "values", "declared", "metadata", "names"]
@@ -132,7 +133,8 @@ class Facts:
 
     def text(self) -> str:
         """One line."""
-        size = f"{self.nodes:,} nodes, {self.weights:,} weights, {self.parameters:,} parameters"
+        counts = ((self.nodes, "node"), (self.weights, "weight"), (self.parameters, "parameter"))
+        size = ", ".join(plural(n, word) for n, word in counts)
         return f"{one_line(self.file)} ({one_line(self.opsets)}, {size})"
 
 
