@@ -227,7 +227,7 @@ def _too_large(found: str) -> FileError:
 
 
 def _to_bytes(proto: onnx.ModelProto) -> bytes:
-    from google.protobuf.message import EncodeError
+    from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
     try:
         data: bytes = proto.SerializeToString(deterministic=True)
