@@ -162,13 +162,14 @@ def _takes_texts(spec: ValueSpec | None) -> bool:
 
 
 def _cell(text: str, as_text: bool, line: int) -> int | float | str:
-    value = text if as_text else _number(text)
+    value = text if as_text else number(text)
     if isinstance(value, str) and not as_text:
         raise ValueError(f"line {line}: {text!r} is not a number" if text.strip() else f"line {line}: an empty cell")
     return value
 
 
-def _number(text: str) -> int | float | str:
+def number(text: str) -> int | float | str:
+    """The number that a text is, or the text."""
     for kind in (int, float):
         try:
             return kind(text)

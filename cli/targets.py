@@ -70,19 +70,12 @@ def command(
 
 def _attributes(texts: tuple[str, ...]) -> dict[str, Any]:
     """``axis=1`` and ``to=float16``: numbers are numbers, the rest are texts."""
+    from interchange.cli.data import number
+
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise click.UsageError(f"--attribute {text!r} has no value: write NAME=VALUE.")
-        found[name] = _value(value)
+        found[name] = number(value)
     return found
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -1,5 +1,7 @@
 """Tells which model files an ONNX Runtime loads, as JSON: ``python load_models.py FOLDER``.
 
+A model that has its inputs beside it (``name.npz`` for ``name.onnx``) is run as well.
+
 Runs under any release, with nothing beside onnxruntime and numpy. A release that dies at a model loses that model
 alone: a child loads the files one after the other, and a new one goes on where the last one died.
 """
@@ -8,8 +10,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 DIED = "the runtime died"
+FAILED = "it is loaded, and fails when it runs"
 
 
 def load_each(paths: list[str]) -> None:
@@ -22,12 +26,27 @@ def load_each(paths: list[str]) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     for path in paths:
         try:
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # each release has classes of its own
             refusal = str(error) or type(error).__name__
         else:
-            refusal = None
+            refusal = run(session, Path(path).with_suffix(".npz"))
         print(json.dumps([Path(path).name, refusal]), flush=True)
+
+
+def run(session: Any, data: Path) -> str | None:
+    """Why it fails; None if it does not, or if there is no data."""
+    if not data.exists():
+        return None
+    import numpy
+
+    with numpy.load(data, allow_pickle=True) as arrays:
+        feeds = {name: arrays[name] for name in arrays.files}
+    try:
+        session.run(None, feeds)
+    except Exception as error:
+        return f"{FAILED}: {error}"
+    return None
 
 
 def outcomes(folder: str) -> dict[str, str | None]:
