@@ -137,7 +137,7 @@ def _from_csv(rows: list[list[str]], specs: Specs, path: str) -> dict[str, Any]:
     if len(widths) > 1:
         raise ValueError(f"lines of {min(widths)} and of {max(widths)} columns")
     head = [c.strip() for c in rows[0]]
-    headed = not any(isinstance(_number(c), (int, float)) for c in head)
+    headed = not any(isinstance(number(c), (int, float)) for c in head)
     if headed and len(rows) == 1:
         raise ValueError(f"one line, and it has no numbers: {', '.join(head)[:60]}")
     if set(head) & specs.keys():
