@@ -53,6 +53,7 @@ def main() -> None:
     shell("interchange", "show", file)
     chapter("3. check the file, then compare it with its source once more")
     shell("interchange", "check", file)
+    shell("interchange", "targets", file)
     shell("interchange", "verify", file, f"{iris}:make")
     chapter("4. answer in production: ONNX Runtime, no training code")
     shell("python", "sample_models/serve_script.py", file)

@@ -240,6 +240,10 @@ def test_targets_that_load_the_model(tmp_path: Path, capsys: Any) -> None:
     ran = Ran(capsys, "targets", str(path), "--target", "onnxruntime>=1.18,<1.22")
     assert ran.status == 0
     assert ran.out.strip().splitlines()[-1] == "  onnxruntime 1.18 to 1.21  loads it"
+    newer = tmp_path / "newer.onnx"
+    onnx.save(onnx.parser.parse_model(text.replace("20", "21")), newer)
+    assert Ran(capsys, "targets", str(newer)).status == 0  # some load it
+    assert Ran(capsys, "targets", str(newer), "--target", "onnxruntime>=1.17").status == 1  # of those named, all have to
     with pytest.raises(CheckError):
         targets(onnx.parser.parse_model(text.replace("Relu(x)", "Relu(z)")))
 
