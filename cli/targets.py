@@ -60,8 +60,9 @@ def command(
         from interchange import schemas
 
         given = [None if d == "-" else d for d in dtypes]
+        runtime = target or "onnxruntime"
         answer = schemas.supports(
-            op or "", given, runtime=target or "onnxruntime", opset=opset, domain=domain, attributes=_attributes(attributes)
+            op or "", given, runtime=runtime, opset=opset, domain=domain, attributes=_attributes(attributes)
         )
         emit(answer.to_dict(), as_json, str(answer))
         ok = answer.ok if target else bool(answer.releases)

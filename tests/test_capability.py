@@ -242,8 +242,8 @@ def test_targets_that_load_the_model(tmp_path: Path, capsys: Any) -> None:
     assert ran.out.strip().splitlines()[-1] == "  onnxruntime 1.18 to 1.21  loads it"
     newer = tmp_path / "newer.onnx"
     onnx.save(onnx.parser.parse_model(text.replace("20", "21")), newer)
-    assert Ran(capsys, "targets", str(newer)).status == 0  # some load it
-    assert Ran(capsys, "targets", str(newer), "--target", "onnxruntime>=1.17").status == 1  # of those named, all have to
+    assert Ran(capsys, "targets", str(newer)).status == 0  # some load it; of those that are named, all have to
+    assert Ran(capsys, "targets", str(newer), "--target", "onnxruntime>=1.17").status == 1
     with pytest.raises(CheckError):
         targets(onnx.parser.parse_model(text.replace("Relu(x)", "Relu(z)")))
 
