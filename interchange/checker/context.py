@@ -14,6 +14,7 @@ from interchange.checker.report import Where
 from interchange.errors import FileError, SchemaError
 from interchange.graph.external import Folder
 from interchange.graph.limits import DEFAULT, Limits
+from interchange.graph.naming import Alike
 from interchange.graph.opening import Written
 from interchange.graph.scan import too_many
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from interchange.schemas import OpSchema
 
 FunctionKey = tuple[str, str, str]
+
+_LONG = 1_000  # characters of a name that a message shows
 
 
 def domain_of(proto: Any) -> str:
@@ -51,9 +54,11 @@ class NodeRef:
 
     @property
     def label(self) -> str:
-        """Its name in quotes, or else the value it makes."""
+        """Its name in quotes, or else the value it makes. It tells it from the other nodes unless two have one name."""
         made = next((o for o in self.proto.output if o), "")
-        return repr(self.proto.name) if self.proto.name else f"#{self.index} that makes {made!r}"
+        if len(self.proto.name) > _LONG:
+            return f"#{self.index} {short(self.proto.name)}"
+        return repr(self.proto.name) if self.proto.name else f"#{self.index} that makes {short(made)}"
 
     def where(self, value: str = "") -> Where:
         """Its place."""
@@ -190,9 +195,21 @@ class Scope:
         used.update(*(scope.free for inner in self.inner.values() for scope in inner))
         return used - {""}
 
+    @cached_property
+    def alike(self) -> Alike:
+        """`names`, to look for what one was meant to be."""
+        return Alike(self.names)
+
+    def outward(self) -> Iterator[Scope]:
+        """This graph, and those around it."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.outer
+
     def sees(self, name: str) -> bool:
         """Whether the name is defined here or in a graph around; not whether it is made in time."""
-        return name in self.names or (self.outer is not None and self.outer.sees(name))
+        return any(name in scope.names for scope in self.outward())
 
     def place(self, value: str = "") -> Where:
         """The graph as a place."""
@@ -223,7 +240,7 @@ class Context:
     ) -> None:
         """folder None: external data is not looked at.  types: whether types and shapes may be inferred.
 
-        Raises FileError IX303 for more nodes, functions or metadata, or longer names, than `limits` allow.
+        Raises FileError IX303 for more nodes, graphs, functions or metadata, or longer names, than `limits` allow.
         """
         self.written, self.model, self.windows = written, written.proto, written.windows
         self.folder, self.file, self.target, self.limits = folder, file, target, limits
@@ -244,13 +261,14 @@ class Context:
 
     def _scope(self, scope: Scope) -> Scope:
         self.scopes.append(scope)
+        self._within("graphs", len(self.scopes) - 1, self.limits.graphs)
         self._nodes += len(scope.proto.node)
         self._within("nodes", self._nodes, self.limits.nodes)
         for index, node in enumerate(scope.proto.node):
             if not node.attribute:
                 continue
             for attribute, graph in graphs_of(node):
-                path = f"{scope.path or 'the graph'} / {scope.node(index).label}.{attribute}"
+                path = f"{scope.path or 'the graph'} / {scope.node(index).label}.{attribute[:_LONG]}"
                 child = Scope(graph, self.file, path, scope.opsets, scope, index)
                 scope.inner.setdefault(index, []).append(child)
                 self._scope(child)
@@ -378,7 +396,12 @@ def listed(names: Any, limit: int = 8) -> str:
     """Names for a message, shortened."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(map(repr, names[:limit])) + more) or "none"
+    return (", ".join(short(n) for n in names[:limit]) + more) or "none"
+
+
+def short(name: str) -> str:
+    """A name in quotes; a very long one is cut, since a thousand messages can hold it."""
+    return repr(name) if len(name) <= _LONG else f"{name[:_LONG]!r}... ({len(name):,} characters)"
 
 
 def sentence(text: str) -> str:

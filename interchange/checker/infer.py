@@ -8,7 +8,8 @@ known, or which an earlier rule found broken, contributes what the file declares
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,15 @@ from interchange.checker.looks import look
 from interchange.checker.rule import Problem
 from interchange.checker.typetext import elem_text, onnx_text, reader_text
 from interchange.errors import SchemaError
+from interchange.graph.limits import DEFAULT
 
 if TYPE_CHECKING:
     pass
 
 _MAX_CALLS = 64  # functions that call functions; deeper is not looked at
+_MAX_LOOKS = 20_000  # nodes of functions, each counted once for each combination of types it is called with
 
-Types = dict[str, Any]  # value -> TypeProto
+Types = MutableMapping[str, Any]  # value -> TypeProto
 
 
 @dataclass(slots=True)
@@ -38,14 +41,20 @@ class Inferred:
 
     types: dict[Scope, Types] = field(default_factory=dict)
     runs: dict[Scope, list[Types]] = field(default_factory=dict)
-    data: dict[Scope, dict[str, Any]] = field(default_factory=dict)
+    data: dict[Scope, MutableMapping[str, Any]] = field(default_factory=dict)
     problems: dict[str, dict[Problem, None]] = field(default_factory=dict)
     count: int = 0
+    most: int = DEFAULT.findings
 
     def add(self, kind: str, problem: Problem) -> None:
-        """Note a problem; the same one counts once."""
+        """Note a problem; the same one counts once, and more than are told not at all."""
         self.count += 1
-        self.problems.setdefault(kind, {})[problem] = None
+        if not self.is_full(kind):
+            self.problems.setdefault(kind, {})[problem] = None
+
+    def is_full(self, kind: str) -> bool:
+        """Whether there are more problems of a kind than are told."""
+        return len(self.problems.get(kind, ())) > self.most
 
 
 def infer(ctx: Context) -> Inferred:
@@ -68,7 +77,7 @@ def _has_open_sizes(ctx: Context, result: Inferred) -> bool:
 class _Walk:
     def __init__(self, ctx: Context, hints: Types) -> None:
         """hints: what is known of the main graph's values otherwise."""
-        self.ctx, self.result, self._hints = ctx, Inferred(), hints
+        self.ctx, self.result, self._hints = ctx, Inferred(most=ctx.limits.findings), hints
         self._expansion = budget.expansion(ctx) if ctx.functions else {}
         self._calls: dict[tuple[Any, ...], list[Any]] = {}
         self._seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -79,6 +88,10 @@ class _Walk:
         self._fleeting = False
         self._whole: dict[int, bool] = {}
         self._conflicts: dict[tuple[int, int], tuple[str, str]] = {}
+        self._left = _MAX_LOOKS
+        self._broken: dict[Scope, set[int]] = {}
+        for node in ctx.broken:
+            self._broken.setdefault(node.scope, set()).add(node.index)
         self._symbols = {
             d.dim_param for v in ctx.model.graph.input for d in v.type.tensor_type.shape.dim if d.dim_param
         }
@@ -94,17 +107,16 @@ class _Walk:
     def scope(
         self,
         scope: Scope,
-        outer: Mapping[str, Any],
-        outer_data: Mapping[str, Any],
-        given: Types,
+        outer: Types,
+        outer_data: MutableMapping[str, Any],
+        given: Mapping[str, Any],
         depth: int,
         attributes: Mapping[str, Any] | None = None,
     ) -> Types:
         """Types of a scope's values. given: its inputs' types where the caller knows them."""
         declared = {v.name: v.type for _, v in scope.infos() if v.type.WhichOneof("value")}
         inputs = set(scope.inputs)
-        types: Types = dict(outer)
-        data: dict[str, Any] = dict(outer_data)
+        types, data = _inside(outer), _inside(outer_data)
         for name in scope.inputs:
             found = declared.get(name) or given.get(name)
             types.pop(name, None)
@@ -123,7 +135,7 @@ class _Walk:
             for sparse in scope.proto.sparse_initializer:
                 types[sparse.values.name] = self._interned(_sparse_type(sparse))
         known = {name: self._interned(proto) for name, proto in declared.items()}
-        broken = {node.index for node in self.ctx.broken if node.scope is scope}
+        broken = self._broken.get(scope, frozenset[int]())
         for index, form in enumerate(self.ctx.forms_in(scope)):
             names = scope.outputs_of[index]
             outputs = None
@@ -162,12 +174,13 @@ class _Walk:
         index: int,
         form: Form,
         types: Types,
-        data: dict[str, Any],
+        data: MutableMapping[str, Any],
         depth: int,
         attributes: Mapping[str, Any],
         broken: bool,
     ) -> tuple[Any, ...]:
         node, told = scope.node(index), self.result.count
+        self._left -= depth > 0
         self._fleeting = False
         found = self.node(node, types, data, depth, attributes)
         names = scope.outputs_of[index]
@@ -204,7 +217,7 @@ class _Walk:
             self._tensors[number, dims] = found
         return found
 
-    def _keep(self, data: dict[str, Any], name: str, tensor: Any, dims: tuple[int, ...]) -> None:
+    def _keep(self, data: MutableMapping[str, Any], name: str, tensor: Any, dims: tuple[int, ...]) -> None:
         """Constants that decide shapes: small ones, whose bytes are in the proto. Equal integers are one object."""
         if tensor.data_location == 1 or math.prod(dims) > shapes.SMALL or min(dims, default=0) < 0:
             return
@@ -217,7 +230,7 @@ class _Walk:
 
     # -- one node -----------------------------------------------------------------------------------------------------
     def node(
-        self, node: NodeRef, types: Types, data: dict[str, Any], depth: int, attributes: Mapping[str, Any]
+        self, node: NodeRef, types: Types, data: MutableMapping[str, Any], depth: int, attributes: Mapping[str, Any]
     ) -> Types:
         """Types of its outputs, as far as they are known."""
         ctx = self.ctx
@@ -311,7 +324,8 @@ class _Walk:
     ) -> Types:
         """A local function, written out for these input types."""
         nodes, calls = self._expansion.get(function, (0, 0))
-        if depth >= _MAX_CALLS or nodes > self.ctx.limits.expanded or calls > self.ctx.limits.depth:
+        limits = self.ctx.limits
+        if depth >= _MAX_CALLS or nodes > limits.expanded or calls > limits.depth or self._left < 0:
             return {}
         given = {f: types[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in types}
         constants = {f: data[n] for f, n in zip(function.inputs, proto.input, strict=False) if n in data}
@@ -341,7 +355,9 @@ class _Walk:
         if pair not in self._conflicts:
             self._conflicts[pair] = shapes.conflict(inferred, declared, self._symbols)
         kind, message = self._conflicts[pair]
-        if kind:
+        if kind and self.result.is_full(kind):
+            self.result.count += 1
+        elif kind:
             node = None if index is None else scope.node(index)
             maker = f"node {node.label} ({node.op}) gives" if node is not None else "its data is"
             self.result.add(
@@ -377,6 +393,11 @@ class _Watched(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.data)
+
+
+def _inside(outer: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What a graph knows that sees `outer`, which is not copied: there may be thousands of graphs and of values."""
+    return ChainMap({}, outer) if outer else {}
 
 
 def _all(scope: Scope) -> Iterator[NodeRef]:

@@ -46,6 +46,7 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
             fix="the file is damaged or hostile: get it again from its source",
         )
     ctx = Context(written, None, os.fspath(path))
+    given = set(ctx.main.initializers)
     graph, notes = proto.graph, {e.key: e.value for e in proto.metadata_props}
     weights = [t for scope in ctx.scopes if not scope.is_function for t in scope.proto.initializer]
     data_files = {e.value for t in weights for e in t.external_data if e.key == "location"}
@@ -63,7 +64,7 @@ def summarize(path: str | os.PathLike[str], sizes: Sizes | None = None) -> dict[
             "nodes": sum(len(s.nodes) for s in ctx.scopes),
             "functions": len(proto.functions),
         },
-        "inputs": [f"{v.name}: {reader_text(v.type)}" for v in graph.input if v.name not in ctx.main.initializers],
+        "inputs": [f"{v.name}: {reader_text(v.type)}" for v in graph.input if v.name not in given],
         "outputs": [f"{v.name}: {reader_text(v.type)}" for v in graph.output],
         "state": _json(notes, "state", []),
         "dims": _json(notes, "dims", {}),

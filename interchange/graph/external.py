@@ -36,6 +36,7 @@ class Folder:
         self.path = None if path is None else Path(path)
         self.trust_links = trust_links
         self._files: dict[str, memoryview] = {}
+        self._mapped: dict[tuple[int, int], memoryview] = {}  # by identity: one file can have any number of names
 
     def window(self, entries: Mapping[str, str], need: int, where: str) -> memoryview:
         """The `need` bytes that external_data `entries` point to, not yet read.
@@ -86,7 +87,12 @@ class Folder:
                 raise _refused(location, where, "something that is not a regular file", _FIX)
             if status.st_nlink > 1 and not self.trust_links:
                 raise _refused(location, where, "a hard link: the data may belong to another folder", _FIX_LINK)
-            return map_file(fd)
+            identity = status.st_dev, status.st_ino
+            if identity not in self._mapped:
+                self._mapped[identity] = map_file(fd)
+            return self._mapped[identity]
+        except (OSError, OverflowError, ValueError) as error:  # larger than what a process can address
+            raise _refused(location, where, f"{status.st_size} bytes: {error}", _FIX) from None
         finally:
             os.close(fd)
 

@@ -11,6 +11,7 @@ import numpy as np
 from interchange.dtypes import DType, bits, bool_, from_onnx, name_of, nbytes, string
 from interchange.errors import FileError
 from interchange.graph.core import Attr, AttrType, Function, Graph, ModelIR, Node, Shape, Value
+from interchange.graph.naming import Alike
 from interchange.graph.tensor import SparseTensor, Tensor, check_shape
 
 if TYPE_CHECKING:
@@ -407,14 +408,12 @@ def _resolve(name: str, scopes: tuple[Scope, ...], where: str) -> Value:
     for scope in scopes:
         if name in scope:
             return scope[name]
-    import difflib
-
-    near = difflib.get_close_matches(name, [n for scope in scopes for n in scope], 1)
+    near = Alike(n for scope in scopes for n in scope).closest(name)
     raise FileError(
         "IX310",
         f"value {name!r} is used, but nothing makes it",
         where=where,
-        found=f"no input, initializer or node output of that name{f'; there is {near[0]!r}' if near else ''}",
+        found=f"no input, initializer or node output of that name{f'; there is {near!r}' if near else ''}",
         expected="every value made before it is used",
         fix="correct the name, or add what makes it",
     )

@@ -53,8 +53,8 @@ def _rule(code: str, severity: Severity) -> dict[str, Any]:
 
 
 def _result(report: Report, finding: Finding, codes: list[str]) -> dict[str, Any]:
-    parts = [one_line(finding.message)]
-    parts += [f"{k}: {one_line(v)}" for k in ("found", "expected", "why", "fix") if (v := getattr(finding, k))]
+    parts = [_plain(finding.message)]
+    parts += [f"{k}: {_plain(v)}" for k in ("found", "expected", "why", "fix") if (v := getattr(finding, k))]
     where = finding.where
     location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": _uri(report.file)}}}
     inside = [p for p in (where.graph, f"{where.node} ({where.op})" if where.node else where.value) if p]
@@ -76,7 +76,7 @@ def _result(report: Report, finding: Finding, codes: list[str]) -> dict[str, Any
         result["relatedLocations"] = [
             {
                 "id": 1,
-                "message": {"text": one_line(", ".join(p for p in (where.line, where.module) if p))},
+                "message": {"text": _plain(", ".join(p for p in (where.line, where.module) if p))},
                 "physicalLocation": {
                     "artifactLocation": {"uri": quote(source["file"])},
                     "region": {"startLine": int(source["line"])},
@@ -86,6 +86,12 @@ def _result(report: Report, finding: Finding, codes: list[str]) -> dict[str, Any
     if where.module:
         result["properties"] = {"module": one_line(where.module)}
     return result
+
+
+def _plain(text: str) -> str:
+    """Text on one line in which nothing is a link: SARIF's messages have ``[text](target)``, and names come from files
+    (section 3.11.6: a bracket that is meant as one stands behind a backslash)."""
+    return one_line(text).replace("](", "\\](")
 
 
 def _hash(*parts: str) -> str:

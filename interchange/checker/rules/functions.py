@@ -186,16 +186,17 @@ def _given(ctx: Context, node: NodeRef, function: Scope, types: Mapping[str, str
 def _needs(ctx: Context, function: Scope, inside: list[NodeRef]) -> list[_Need]:
     """What the nodes of a function read of its inputs and attributes: each name once."""
     found: dict[tuple[str, bool], _Need] = {}
+    inputs, attributes = set(function.inputs), set(function.proto.attribute)
     for inner in inside:
         schema = ctx.schema(inner) if inner.key not in ctx.functions and inner not in ctx.broken else None
         if schema is None:
             continue
         for formal, name in zip(schema.inputs, inner.proto.input, strict=False):
-            if formal.option == "single" and name in function.inputs:
+            if formal.option == "single" and name in inputs:
                 found.setdefault((name, True), _Need(name, True, True, inner))
         for attribute in inner.proto.attribute:
             name = attribute.ref_attr_name
-            if name in function.proto.attribute and attribute.name in schema.attributes:
+            if name in attributes and attribute.name in schema.attributes:
                 required = schema.attributes[attribute.name].required
                 found.setdefault((name, False), _Need(name, False, required, inner))
     return list(found.values())

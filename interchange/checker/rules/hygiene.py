@@ -115,7 +115,8 @@ def unused(ctx: Context) -> Problems:
         read = scope.used | set(scope.outputs)
         if not scope.is_function:  # scales and zero points
             read |= {e.value for q in scope.proto.quantization_annotation for e in q.quant_parameter_tensor_names}
-        left = [n for n in dict.fromkeys(scope.initializers) if n not in read and n not in scope.inputs]
+        read.update(scope.inputs)
+        left = [n for n in dict.fromkeys(scope.initializers) if n not in read]
         if left:
             yield Problem(
                 f"{len(left)} of {len(scope.initializers)} initializers are read by nothing",

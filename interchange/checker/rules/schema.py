@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -165,15 +166,15 @@ def attribute_value(node: NodeRef, schema: OpSchema) -> Problems:
 @rule("IX550", "error", "An attribute is given twice")
 def duplicate_attribute(ctx: Context) -> Problems:
     for form in ctx.forms:
-        names = [a.name for a in form.first.proto.attribute]
-        twice = dict.fromkeys(n for n in names if names.count(n) > 1) if len(names) > 1 else {}
+        counts = Counter(a.name for a in form.first.proto.attribute)
+        twice = [n for n, count in counts.items() if count > 1]
         for node in form.nodes if twice else ():
             ctx.broken.add(node)
             for name in twice:
                 yield Problem(
-                    f"node {node.label} has the attribute {name!r} {names.count(name)} times",
+                    f"node {node.label} has the attribute {name!r} {counts[name]} times",
                     node.where(),
-                    found=f"{names.count(name)} values",
+                    found=f"{counts[name]} values",
                     expected="one",
                     why="readers differ in the one they take",
                     fix="remove the others",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from interchange.checker.context import Context, NodeRef, Scope, domain_of, listed, plural
 from interchange.checker.rule import Problem, Problems, rule
 from interchange.checker.shapes import conflict
 from interchange.checker.typetext import reader_text
+from interchange.graph.naming import closest
 
 _WHY_NAMES = "a name has to mean one value: runtimes refuse the model, or choose one of the two"
 
@@ -105,37 +105,37 @@ def missing_import(ctx: Context) -> Problems:
 # -- values -----------------------------------------------------------------------------------------------------------
 @rule("IX506", "error", "A value that nothing makes")
 def undefined(ctx: Context) -> Problems:
+    homes: dict[str, Scope] = {}
     for scope in ctx.scopes:
         missing = {n for n in scope.used - scope.names if not scope.sees(n)}
+        if missing and not homes:
+            homes = {n: s for s in reversed(ctx.scopes) for n in s.names}
         for index, names in enumerate(scope.inputs_of) if missing else ():
             for name in dict.fromkeys(n for n in names if n in missing):
                 ctx.broken.add(scope.node(index))
-                yield _undefined(ctx, scope, name, scope.node(index))
+                yield _undefined(homes, scope, name, scope.node(index))
         for note in () if scope.is_function else scope.proto.quantization_annotation:
             for name in (note.tensor_name, *(e.value for e in note.quant_parameter_tensor_names)):
                 if not scope.sees(name):
-                    yield _undefined(ctx, scope, name, None)
+                    yield _undefined(homes, scope, name, None)
 
 
-def _undefined(ctx: Context, scope: Scope, name: str, node: NodeRef | None) -> Problem:
-    visible = set(scope.names)
-    outer = scope.outer
-    while outer is not None:
-        visible |= outer.names
-        outer = outer.outer
-    inside = next((s for s in ctx.scopes if name in s.names), None)
-    near = get_close_matches(name, visible, 1)
+def _undefined(homes: Mapping[str, Scope], scope: Scope, name: str, node: NodeRef | None) -> Problem:
+    """homes: the first graph that has a name, for all names."""
+    visible = [s.alike for s in scope.outward()]
+    inside = homes.get(name)
+    near = closest(name, visible)
     if inside is not None:
         found = f"{name!r} exists only in {inside.path or 'the main graph'}"
         fix = "make it an output of that graph, or compute it outside"
     else:
         found = f"no input, initializer or node output {name!r}"
-        fix = f"did you mean {near[0]!r}?" if near else "add the node or initializer that makes it"
+        fix = f"did you mean {near!r}?" if near else "add the node or initializer that makes it"
     return Problem(
         f"{f'node {node.label}' if node else 'the graph'} reads {name!r}, which nothing makes",
         node.where(name) if node else scope.place(name),
         found=found,
-        expected=f"one of {listed(sorted(visible))}",
+        expected=f"one of {listed(itertools.chain.from_iterable(alike.names for alike in visible))}",
         why="the model cannot be run",
         fix=fix,
     )
@@ -208,8 +208,9 @@ def _cycles(scope: Scope) -> list[list[int]]:
                     low[node] = min(low[node], order[target])
             else:
                 if low[node] == order[node]:
-                    group = path[path.index(node) :]
-                    del path[path.index(node) :]
+                    group = [path.pop()]
+                    while group[-1] != node:
+                        group.append(path.pop())
                     done.update(group)
                     if len(group) > 1 or node in needs[node]:
                         groups.append(sorted(group))
@@ -271,11 +272,13 @@ def duplicate_input(ctx: Context) -> Problems:
 @rule("IX512", "error", "Two initializers have one name")
 def duplicate_initializer(ctx: Context) -> Problems:
     for scope in ctx.scopes:
-        for name in _twice(scope.initializers):
+        for name, count in Counter(scope.initializers).items():
+            if count == 1:
+                continue
             yield Problem(
                 f"two initializers are named {name!r}",
                 scope.place(name),
-                found=f"{scope.initializers.count(name)} initializers {name!r}",
+                found=f"{count} initializers {name!r}",
                 expected="a name of its own for each initializer",
                 why="runtimes take the first or the last of them without a word",
                 fix="remove or rename one of them",
@@ -285,8 +288,9 @@ def duplicate_initializer(ctx: Context) -> Problems:
 @rule("IX513", "error", "A node makes what is given already")
 def made_and_given(ctx: Context) -> Problems:
     for scope in ctx.scopes:
+        inputs = set(scope.inputs)
         for name in (n for n in scope.makers if n in scope.given):
-            kind = "an input" if name in scope.inputs else "an initializer"
+            kind = "an input" if name in inputs else "an initializer"
             node = scope.nodes[scope.makers[name][0]]
             yield Problem(
                 f"{name!r} is {kind}, and an output of node {node.label}",
@@ -304,15 +308,15 @@ def missing_output(ctx: Context) -> Problems:
         for name in dict.fromkeys(scope.outputs):
             if name in scope.names or _outer_name(scope, name):
                 continue
-            near = get_close_matches(name, scope.names, 1)
+            near = scope.alike.closest(name)
             what = "function" if scope.is_function else "graph"
             yield Problem(
                 f"output {name!r} of the {what} is made by nothing",
                 scope.place(name),
                 found=f"no node output, input or initializer {name!r}",
-                expected=f"one of {listed(sorted(scope.names))}",
+                expected=f"one of {listed(scope.alike.names)}",
                 why="the model cannot be run",
-                fix=f"did you mean {near[0]!r}?" if near else "add the node that makes it, or remove the output",
+                fix=f"did you mean {near!r}?" if near else "add the node that makes it, or remove the output",
             )
 
 
@@ -503,11 +507,16 @@ def declared_twice(ctx: Context) -> Problems:
         ]
         holders += [("the model", ctx.where, ctx.model)] if scope is ctx.main else []
         for what, where, proto in holders:
-            for key in _twice(e.key for e in proto.metadata_props):
+            values: dict[str, list[str]] = {}
+            for entry in proto.metadata_props:
+                values.setdefault(entry.key, []).append(entry.value)
+            for key, given in values.items():
+                if len(given) == 1:
+                    continue
                 yield Problem(
                     f"the metadata of {what} has the key {key!r} twice",
                     where,
-                    found=", ".join(repr(e.value[:60]) for e in proto.metadata_props if e.key == key),
+                    found=listed(v[:60] for v in given),
                     expected="one value for each key",
                     why="readers differ in the one they take; interchange refuses to load it",
                     fix="remove the others",

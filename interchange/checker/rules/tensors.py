@@ -239,7 +239,7 @@ def _external(ctx: Context) -> Iterator[tuple[Any, Where, str]]:
 
 @rule("IX559", "error", "A checksum that is not the data file's")
 def checksum(ctx: Context) -> Problems:
-    digests: dict[str, str] = {}
+    digests: dict[int, str] = {}  # by the mapping, which the folder keeps: a file can have many names
     for tensor, where, what in _external(ctx) if ctx.folder is not None else ():
         entries = {e.key: e.value for e in tensor.external_data}
         location, said = entries.get("location", ""), entries.get("checksum", "").lower()
@@ -251,7 +251,9 @@ def checksum(ctx: Context) -> Problems:
         except FileError:
             continue  # the rules above say why
         if len(data) <= _HASHED:
-            digest = digests.setdefault(location, hashlib.sha1(data, usedforsecurity=False).hexdigest())
+            if id(data) not in digests:
+                digests[id(data)] = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+            digest = digests[id(data)]
             if digest != said:
                 yield Problem(
                     f"{what}: the data file {location!r} is not the one the model was saved with",
