@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from interchange.schemas.calls import Call, Verdict
@@ -33,7 +34,79 @@ def _number(release: str) -> tuple[int, ...]:
     return tuple(map(int, release.split(".")))
 
 
+_FLOAT8 = (17, 18, 19, 20)  # TensorProto.FLOAT8E4M3FN and those after it
+
+
+def _outside_kept(attributes: Mapping[str, Any]) -> bool:
+    mode = attributes.get("mode", b"nearest")
+    return mode != b"cubic" and not (mode == b"linear" and attributes.get("antialias"))
+
+
+def _no_grams(attributes: Mapping[str, Any]) -> bool:
+    """Grams of lengths that there are none of, or a pool that is not made of whole ones."""
+    try:
+        low, high, skip = (attributes[n] for n in ("min_gram_length", "max_gram_length", "max_skip_count"))
+        starts = list(attributes["ngram_counts"])
+    except KeyError:  # another rule tells of what is missing
+        return False
+    count = len(attributes.get("pool_int64s") or attributes.get("pool_strings") or ())
+    spans = list(enumerate(pairwise([*starts, count]), 1))
+    bad = any(not 0 <= begin <= end <= count or (end - begin) % length for length, (begin, end) in spans)
+    return bad or skip < 0 or not 0 < low <= high <= len(starts)
+
+
 QUIRKS: tuple[Quirk, ...] = (
+    Quirk(
+        ("GRU", "LSTM", "RNN"),
+        lambda a: a.get("hidden_size", 0) <= 0,
+        "no hidden_size",
+        "hidden_size, which the format lets follow from the weights",
+    ),
+    Quirk(
+        ("Cast",),
+        lambda a: not a.get("saturate", 1) and a.get("to") not in _FLOAT8,
+        "saturate=0 for a target that is no float8",
+        "saturate for float8 alone",
+    ),
+    Quirk(("RegexFullMatch",), lambda a: "pattern" not in a, "no pattern", "a pattern"),
+    Quirk(
+        ("Resize",),
+        lambda a: bool(a.get("antialias")) and a.get("mode", b"nearest") == b"nearest",
+        "antialias=1 with mode=nearest",
+        "antialias with mode linear or cubic",
+    ),
+    Quirk(
+        ("Resize",),
+        lambda a: bool(a.get("exclude_outside")) and _outside_kept(a),
+        "exclude_outside=1 with a mode that looks at no pixels outside",
+        "exclude_outside with mode cubic, or with linear and antialias=1",
+    ),
+    Quirk(
+        ("ReverseSequence",),
+        lambda a: a.get("batch_axis", 1) == a.get("time_axis", 0),
+        "batch_axis and time_axis the same",
+        "one of them 0, the other 1",
+    ),
+    Quirk(
+        ("LRN",),
+        lambda a: a.get("size", 1) % 2 == 0 or a.get("alpha", 1) <= 0 or a.get("beta", 1) <= 0,
+        "an even size, or alpha or beta of 0 or less",
+        "an odd size, alpha and beta above 0",
+    ),
+    Quirk(
+        ("TfIdfVectorizer",),
+        _no_grams,
+        "gram lengths, ngram_counts and a pool that do not fit each other",
+        "0 < min_gram_length <= max_gram_length <= the number of ngram_counts, which rise and part the pool into whole "
+        "grams; max_skip_count of 0 or more",
+    ),
+    Quirk(
+        ("Attention",),
+        lambda a: a.get("scale", 1) <= 0,
+        "a scale of 0 or less",
+        "a scale above 0, or none",
+        since="1.23",
+    ),
     Quirk(("GRU", "LSTM", "RNN"), lambda a: a.get("layout", 0) != 0, "layout=1", "layout=0, with Transpose around it"),
     Quirk(
         ("DFT",),
@@ -58,7 +131,7 @@ _FUSED = Quirk(
     "float32, or the Transpose in another place",
     until="1.25",
 )
-_BY_OPERATOR = {op: q for q in QUIRKS for op in q.ops}
+_BY_OPERATOR = {op: [q for q in QUIRKS if op in q.ops] for kind in QUIRKS for op in kind.ops}
 
 
 def is_quirky(domain: str, op: str) -> bool:
@@ -68,10 +141,9 @@ def is_quirky(domain: str, op: str) -> bool:
 
 def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
     """What the constructor of the call's kernel says, if it refuses the call."""
-    found = _FUSED if call.transposed else None if call.domain else _BY_OPERATOR.get(call.op)
-    if found is None or not found.has(runtime.name) or not found.refused(call.attributes):
-        return None
-    return Verdict("quirk", found.found, found.expected)
+    known = [_FUSED] if call.transposed else [] if call.domain else _BY_OPERATOR.get(call.op, ())
+    found = next((q for q in known if q.has(runtime.name) and q.refused(call.attributes)), None)
+    return None if found is None else Verdict("quirk", found.found, found.expected)
 
 
 _OWN_BODIES = {("FastGelu", "tensor(double)"): "1.21", ("QuickGelu", "tensor(double)"): "1.31"}  # -> first release

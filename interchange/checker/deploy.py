@@ -133,6 +133,8 @@ def _scope_calls(ctx: Context, scope: Scope, types: Mapping[str, Any]) -> Iterat
         aspects: Any = ()
         if what == "names":
             aspects = frozenset(a.name for a in proto.attribute)
+        elif what == "attributes":
+            aspects = tuple([a.SerializeToString() for a in proto.attribute])
         elif what == "everything":
             ranks = [len(t.tensor_type.shape.dim) if (t := types.get(n)) is not None else None for n in proto.input]
             aspects = (*ranks, *(a.SerializeToString() for a in proto.attribute))
@@ -167,8 +169,10 @@ def _looks_at(ctx: Context, node: NodeRef) -> str:
     if node.key in ctx.functions or is_users(op, domain):
         return "nothing"
     schema = ctx.schema(node)
-    if (schema is not None and schema.has_function) or is_quirky(domain, op):
+    if schema is not None and schema.has_function:
         return "everything"
+    if is_quirky(domain, op):
+        return "attributes"
     return "makers" if op == "MatMul" and not domain else "names" if domain or schema is None else "types"
 
 

@@ -8,6 +8,7 @@ known, or which an earlier rule found broken, contributes what the file declares
 from __future__ import annotations
 
 import math
+import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _MAX_CALLS = 64  # functions that call functions; deeper is not looked at
 _MAX_LOOKS = 20_000  # nodes of functions, each counted once for each combination of types it is called with
+
+# kinds of problem with which onnx's inference can be trusted: at some of the others it ends the process
+_HARMLESS = {"constant", "dead branch", "names", "nan", "symbols"}
 
 Types = MutableMapping[str, Any]  # value -> TypeProto
 
@@ -60,8 +64,8 @@ class Inferred:
 def infer(ctx: Context) -> Inferred:
     """Walk the main graph, with its subgraphs and the functions it calls."""
     result = _Walk(ctx, {}).model()
-    if result.problems.keys().isdisjoint(("rank", "elements")) and _has_open_sizes(ctx, result):
-        hints = _whole_model(ctx)
+    if result.problems.keys() <= _HARMLESS and _has_open_sizes(ctx, result):
+        hints = _whole_model(ctx, result)
         if hints:
             result = _Walk(ctx, hints).model()
     return result
@@ -308,14 +312,7 @@ class _Walk:
                 return None  # onnx does not look into local functions here
             self.result.add(
                 "branch" if proto.op_type == "If" else "shape",
-                Problem(
-                    f"node {node.label}: {sentence(str(error))}",
-                    node.where(),
-                    found=_inputs_text(proto, types) or "no inputs",
-                    expected=f"inputs and attributes that {proto.op_type} takes together",
-                    why="runtimes refuse the model, or fail when it runs",
-                    fix=f"look at the shapes of both sides, and at: interchange schema {proto.op_type}",
-                ),
+                _misfit(node, str(error), types),
             )
             return None
 
@@ -407,19 +404,58 @@ def _all(scope: Scope) -> Iterator[NodeRef]:
             yield from _all(inner)
 
 
-def _whole_model(ctx: Context) -> Types:
-    """What onnx's inference over the whole model knows more: it follows shapes that are computed as data."""
+def _whole_model(ctx: Context, result: Inferred) -> Types:
+    """What onnx's inference over the whole model knows more: it follows shapes that are computed as data.
+
+    Where those do not fit, it is added to `result`: a runtime finds it by the same code when it loads the model.
+    """
     from onnx import shape_inference
 
     if ctx.broken or ctx.functions or len(ctx.main.nodes) > 20_000:  # it would write every call out
         return {}
+    model = _without_weights(ctx.model)
     try:
-        model = shape_inference.infer_shapes(_without_weights(ctx.model), data_prop=True)
+        model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except MemoryError:
         raise
-    except Exception:  # it gives up at the first problem; ours are found node by node
-        return {}
+    except Exception:  # it gave up at the first problem; it goes on where it need not tell of it
+        if _computed_misfit(ctx, model, result):
+            return {}
+        with suppress(Exception):
+            model = shape_inference.infer_shapes(model, data_prop=True)
     return {v.name: v.type for v in model.graph.value_info}
+
+
+def _computed_misfit(ctx: Context, model: Any, result: Inferred) -> bool:
+    """Add the node at which computed shapes do not fit; whether there is one."""
+    from onnx import ModelProto, shape_inference
+
+    numbered = ModelProto()
+    numbered.CopyFrom(model)
+    for index, proto in enumerate(numbered.graph.node):
+        proto.name = f"#{index}"
+    try:
+        shape_inference.infer_shapes(numbered, strict_mode=True, data_prop=True)
+    except Exception as error:
+        place = re.search(r"node name: #(\d+)\):? (.*)", str(error), re.DOTALL)
+        if place is None or "[ShapeInferenceError]" not in place[2]:
+            return False
+        node = ctx.main.node(int(place[1]))
+        result.add("shape", _misfit(node, place[2], result.types[ctx.main]))
+        return True
+    return False
+
+
+def _misfit(node: NodeRef, message: str, types: Types) -> Problem:
+    """What onnx's shape rule has against a node."""
+    return Problem(
+        f"node {node.label}: {sentence(message)}",
+        node.where(),
+        found=_inputs_text(node.proto, types) or "no inputs",
+        expected=f"inputs and attributes that {node.proto.op_type} takes together",
+        why="runtimes refuse the model, or fail when it runs",
+        fix=f"look at the shapes of both sides, and at: interchange schema {node.proto.op_type}",
+    )
 
 
 def _without_weights(model: Any) -> Any:

@@ -37,7 +37,7 @@ def layer_norm(s: Seen) -> Looked:
         return
     for at in (1, 2):
         given = s.dims(at)
-        if given is not None and not broadcasts(given, x[axis % len(x) :]):
+        if given is not None and not broadcasts(given, x):
             yield from _misfit(s, at, f"{s.name(at)!r} does not fit the axes from {axis}", _text(x[axis % len(x) :]))
 
 
@@ -74,12 +74,16 @@ def group_norm(s: Seen) -> Looked:
 def loss(s: Seen) -> Looked:
     """Labels have the axes of the scores but that of the classes; one weight for each class."""
     scores, labels, weights = s.dims(0), s.dims(1), s.dims(2)
+    if scores is not None and len(scores) < 2:
+        yield from _misfit(s, 0, f"{s.name(0)!r} has {len(scores)} axes", "axes [batch, classes, ...]")
     if scores is None or len(scores) < 2:
         return
     expected = [scores[0], *scores[2:]]
     if labels is not None and (len(labels) != len(expected) or any(map(differ, labels, expected))):
         yield from _misfit(s, 1, f"the labels {s.name(1)!r} do not fit the scores", f"{s.name(1)}{_text(expected)}")
-    if weights and differ(weights[0], scores[1]):
+    if weights is not None and len(weights) != 1:
+        yield from _misfit(s, 2, f"the weights {s.name(2)!r} are no vector", f"{s.name(2)}[{scores[1] or '?'}]")
+    elif weights and differ(weights[0], scores[1]):
         yield from _misfit(s, 2, f"{weights[0]} weights for {scores[1]} classes", f"{s.name(2)}[{scores[1]}]")
 
 
@@ -127,6 +131,13 @@ def recurrent(s: Seen) -> Looked:
             size = f"hidden_size {hidden}, {_GATES[op]} gates, {directions} directions"
             yield from _misfit(s, at, f"{s.name(at)!r} does not fit ({size})", f"{s.name(at)}{_text(expected)}")
             return
+    if x is not None and len(x) == 3 and not s.integer("layout", 0):
+        states = [directions, x[1], hidden]
+        for at, expected in ((4, [x[1]]), (5, states), (6, states)):
+            given = s.dims(at)
+            if given is not None and (len(given) != len(expected) or any(map(differ, given, expected))):
+                yield from _misfit(s, at, f"{s.name(at)!r} does not fit", f"{s.name(at)}{_text(expected)}")
+                return
     count = len(s.attributes["activations"].strings) if "activations" in s.attributes else None
     if count is not None and count != directions * _FUNCTIONS[op]:
         yield (
@@ -152,6 +163,21 @@ def attention(s: Seen) -> Looked:
         yield from _misfit(s, 2, f"{k[2]} keys for {v[2]} values", "as many values as keys", 1)
     elif q[1] is not None and k[1] and q[1] % k[1]:
         yield from _misfit(s, 1, f"{q[1]} heads do not divide into {k[1]}", f"a multiple of {k[1]} heads of queries")
+    else:
+        yield from _mask(s, q, k)
+
+
+def _mask(s: Seen, q: Dims, k: Dims) -> Looked:
+    """A mask is stretched to the scores; from opset 24 on its last axis may be shorter, and is padded."""
+    mask, past = s.dims(3), s.dims(4)
+    keys = k[2] if not s.name(4) else None if past is None or None in (k[2], past[2]) else k[2] + past[2]
+    scores = [q[0], q[1], q[2], keys]
+    if s.opset >= 24 and mask and mask[-1] is not None and keys is not None and mask[-1] < keys:
+        scores[3] = None
+    if mask is not None and not broadcasts(mask, scores):
+        yield from _misfit(
+            s, 3, f"the mask {s.name(3)!r} does not fit the scores", f"what broadcasts to {_text(scores)}"
+        )
 
 
 # -- blocks and scales ------------------------------------------------------------------------------------------------
