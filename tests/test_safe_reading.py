@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import threading
 import zipfile
@@ -352,3 +353,188 @@ def test_here_and_in_the_child_the_same_is_found(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     assert check(path) == check(path, isolate=False)
+
+
+# -- what costs more than it looks ------------------------------------------------------------------------------------
+def test_a_graph_does_not_copy_what_it_sees() -> None:
+    """Thousands of subgraphs that see thousands of values held one entry for each pair: gigabytes."""
+    from interchange.checker.context import Context
+    from interchange.checker.infer import infer
+    from interchange.graph.opening import in_memory
+
+    model = chain(200)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "c"))
+    for i in range(50):
+        branch = helper.make_graph(
+            [helper.make_node("Neg", ["h200"], [f"b{i}"])],
+            "branch",
+            [],
+            [helper.make_tensor_value_info(f"b{i}", 1, None)],
+        )
+        other = helper.make_graph(
+            [helper.make_node("Abs", ["h199"], [f"d{i}"])],
+            "other",
+            [],
+            [helper.make_tensor_value_info(f"d{i}", 1, None)],
+        )
+        model.graph.node.append(helper.make_node("If", ["c"], [f"o{i}"], then_branch=branch, else_branch=other))
+    ctx = Context(in_memory(model), None, "m")
+    found = infer(ctx).types
+    inner = [scope for scope in ctx.scopes if scope.outer is not None]
+    assert len(inner) == 100
+    for scope in inner:
+        assert [d.dim_param for d in found[scope][scope.outputs[0]].tensor_type.shape.dim] == ["n", ""]
+        assert len(found[scope].maps[0]) <= 2  # type: ignore[attr-defined]
+
+
+def test_functions_with_ever_new_types_are_looked_at_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call makes its input longer by one, so that no call is like another: 2**n types."""
+    from interchange.checker import infer
+
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("my", 1)]
+    longer = [
+        helper.make_node("Constant", [], ["k"], value_floats=[1.0]),
+        helper.make_node("Concat", ["a", "k"], ["b"], axis=0),
+    ]
+    model = chain(1, "f9", "my")
+    for i in range(10):
+        twice = [helper.make_node(f"f{i - 1}", ["a"], ["t"], domain="my")]
+        twice += [helper.make_node(f"f{i - 1}", ["t"], ["b"], domain="my")]
+        model.functions.append(helper.make_function("my", f"f{i}", ["a"], ["b"], twice if i else longer, opsets))
+    for value in (*model.graph.input, *model.graph.output):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, 1, [1] if value.name == "h0" else ["m"]))
+    looks = []
+    node = infer._Walk.node
+    monkeypatch.setattr(infer._Walk, "node", lambda *a: looks.append(1) or node(*a))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(infer, "_MAX_LOOKS", 100)
+    assert codes(check(model)) == []
+    assert 100 < len(looks) < 250  # twice, with hints
+
+
+def test_what_a_name_was_meant_to_be_is_found_among_many() -> None:
+    model = chain(3000)
+    model.graph.node[1500].input[0] = "h1500x"
+    model.graph.node[7].input[0] = "n" * 50_000
+    report = check(model, select=["IX506"])
+    assert "did you mean 'h1500'?" in report.text()
+    assert all(len(f.text()) < 10_000 for f in report.findings)
+
+
+def test_long_names_do_not_multiply() -> None:
+    """The path of a subgraph holds the name of the node that holds it, for each of the graphs inside."""
+    model = looping(3)
+    model.graph.node[0].name = "N" * 60_000
+    model.graph.node[0].attribute[0].g.node[1].op_type = "relu"
+    assert [len(f.where.graph) < 5_000 for f in check(model).findings if f.code == "IX540"] == [True]
+
+
+@pytest.mark.parametrize(("limit", "most"), [("graphs", 2), ("tensors", 3)])
+def test_what_hides_in_attributes_is_counted_before_it_is_read(limit: str, most: int) -> None:
+    model = chain(1)
+    attribute = model.graph.node[0].attribute.add(name="many", type=onnx.AttributeProto.INT)  # whatever it says
+    for _ in range(most):
+        (attribute.graphs if limit == "graphs" else attribute.tensors).add()
+    data = model.SerializeToString()
+    assert "IX303" not in codes(check(data, limits={limit: most}))
+    assert codes(check(data, limits={limit: most - 1})) == ["IX303"]
+    with pytest.raises(FileError, match="IX303"):
+        ix.graph.files.load(data, limits=Limits.of({limit: most - 1}))
+
+
+# -- data files -------------------------------------------------------------------------------------------------------
+def with_data(folder: Path, *locations: str, **entries: str) -> Path:
+    model = chain(1)
+    for i, location in enumerate(locations):
+        tensor = model.graph.initializer.add(name=f"w{i}", data_type=1, dims=[4], data_location=1)
+        for key, value in {"location": location, **entries}.items():
+            tensor.external_data.add(key=key, value=value)
+    path = folder / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_one_file_of_many_names_is_mapped_and_summed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import hashlib
+
+    (tmp_path / "d").write_bytes(bytes(16))
+    sums = []
+    sha1 = hashlib.sha1
+    monkeypatch.setattr(hashlib, "sha1", lambda *a, **k: sums.append(1) or sha1(*a, **k))  # type: ignore[func-returns-value]
+    path = with_data(tmp_path, "d", "./d", "././d", checksum="0")
+    assert codes(check(path, isolate=False)).count("IX559") == 3
+    assert len(sums) == 1
+
+
+def test_a_data_file_that_cannot_be_mapped_is_a_finding(tmp_path: Path) -> None:
+    names = [f"huge{i}" for i in range(20)]
+    for name in names:
+        with open(tmp_path / name, "wb") as file:
+            try:
+                file.truncate(15 << 40)  # sparse: it takes no room on the disk
+            except OSError:
+                pytest.skip("the file system has no files of this size")
+    path = with_data(tmp_path, *names)
+    assert "IX532" in codes(check(path, isolate=False))
+    with pytest.raises(FileError, match="IX304"):
+        ix.graph.files.load(path)
+
+
+def test_the_model_file_is_no_data_file_by_another_name(tmp_path: Path) -> None:
+    assert "IX558" in codes(check(with_data(tmp_path, "./m.onnx")))
+
+
+def test_bytes_have_no_folder_however_many_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They reach the child through a file; what lies beside that is not the model's."""
+    monkeypatch.setattr(child, "_SENT", 100)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "secret").write_bytes(bytes(16))
+    data = with_data(tmp_path, "secret", checksum="0").read_bytes()
+    assert codes(check(data)) == codes(check(data, isolate=False)) == ["IX595"]
+
+
+# -- the child --------------------------------------------------------------------------------------------------------
+def test_an_answer_that_was_not_waited_for_is_not_taken_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    check(chain(1).SerializeToString())
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as m:
+        m.setattr(child._Child, "_receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            check(chain(2).SerializeToString())
+    assert "3 nodes" in check(chain(3).SerializeToString()).facts
+
+
+def test_a_child_that_does_not_start_is_not_the_model_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    for python in ("/no/python/here", "/bin/false"):
+        child.close()
+        monkeypatch.setattr("sys.executable", python)
+        with pytest.raises(FileError, match="IX323"):
+            check(chain(1).SerializeToString())
+
+
+def test_a_path_among_the_places_of_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    child.close()
+    monkeypatch.setattr("sys.path", [*__import__("sys").path, tmp_path])  # Python passes over what is no text
+    assert codes(check(chain(1).SerializeToString())) == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_streams_that_a_shell_closed(tmp_path: Path, closed: str) -> None:
+    import subprocess
+    import sys
+
+    path = tmp_path / "m.onnx"
+    path.write_bytes(chain(1).SerializeToString())
+    command = f'"{sys.executable}" -m interchange check --no-config "{path}" {closed}'
+    assert subprocess.run(command, shell=True, stdout=subprocess.PIPE, check=False).returncode == 0
+
+
+def test_names_make_no_links_in_sarif() -> None:
+    from interchange.checker.formats import render
+
+    model = chain(1, "relu")
+    model.graph.node[0].name = "[the repair](https://example.org)"
+    result = json.loads(render([check(model)], "sarif"))["runs"][0]["results"][0]
+    assert "[the repair\\](https" in result["message"]["text"]

@@ -17,7 +17,7 @@ from typing import IO, Any
 from interchange import errors
 from interchange.checker.report import Finding, Report, Where
 from interchange.checker.worker import receive, send
-from interchange.errors import InterchangeError
+from interchange.errors import FileError, InterchangeError
 from interchange.schemas.registry import registered
 
 _SENT = 1 << 24  # bytes of a model that are sent; more go through a file
@@ -34,13 +34,15 @@ class _Child:
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.owner = os.getpid()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(path=sys.path)],
+            [sys.executable, "-c", _START.format(path=[p for p in sys.path if isinstance(p, str)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **threads},
             start_new_session=True,  # Ctrl-C is for us: we close it
         )
-        self._receive(_START_SECONDS)  # it says that it is ready
+        if self._receive(_START_SECONDS)[0] is None:  # it says that it is ready
+            self.close()
+            raise _no_child(f"it ended with status {self.process.returncode}; what it said stands above")
 
     def ask(self, request: Mapping[str, Any], data: bytes, seconds: float) -> tuple[Any, bool]:
         """(its answer, or None if it died; whether its time was up)."""
@@ -104,17 +106,24 @@ def _modules() -> list[str]:
 def look(model: str | bytes, name: str, options: Mapping[str, Any]) -> Report:
     """`engine.look` in a child process. model: an absolute path, or bytes. Raises what that raises."""
     if isinstance(model, bytes) and len(model) > _SENT:
-        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        with tempfile.NamedTemporaryFile() as file:
             file.write(model)
             file.flush()
-            return look(file.name, name, options)
-    data = model if isinstance(model, bytes) else b""
+            return _look(file.name, b"", "mapped", name, options)
+    if isinstance(model, bytes):
+        return _look("", model, "sent", name, options)
+    return _look(model, b"", "path", name, options)
+
+
+def _look(path: str, data: bytes, form: str, name: str, options: Mapping[str, Any]) -> Report:
+    """form: whether the model is the file at `path`, with data files beside it, its bytes alone, or `data`."""
     limits = options["limits"]
     request = {
         **options,
         "name": name,
-        "path": None if isinstance(model, bytes) else model,
-        "size": len(data) if isinstance(model, bytes) else None,
+        "path": path,
+        "form": form,
+        "size": len(data),
         "limits": dataclasses.asdict(limits),
         "modules": _modules(),
         "operators": registered(),
@@ -139,12 +148,32 @@ def _ask(request: Mapping[str, Any], data: bytes, seconds: float) -> tuple[Any, 
     if child is None or child.owner != os.getpid() or child.process.poll() is not None:
         if child is not None:
             child.close()
-        child = _kept = _Child()
-    answer, late = child.ask(request, data, seconds)
+        _kept = None
+        try:
+            child = _kept = _Child()
+        except OSError as error:
+            raise _no_child(f"{type(error).__name__}: {error}") from None
+    try:
+        answer, late = child.ask(request, data, seconds)
+    except BaseException:  # Ctrl-C: its answer is still on the way, and would be taken for that to the next question
+        _kept = None
+        child.process.kill()
+        child.close()
+        raise
     if answer is None or answer.pop("last"):
         child.close()
         _kept = None
     return answer, late, child.process.returncode or 0
+
+
+def _after_fork() -> None:
+    """In a process that was forked: another thread of its parent may have held the lock, and is not here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register
@@ -155,6 +184,17 @@ def close() -> None:
         if _kept is not None:
             _kept.close()
             _kept = None
+
+
+def _no_child(found: str) -> FileError:
+    return FileError(
+        "IX323",
+        "the process in which files are checked does not start",
+        where=str(sys.executable),
+        found=found,
+        expected="a Python that can import interchange, at sys.executable",
+        fix="correct sys.executable; or check in this process: check(model, isolate=False), or --no-isolation",
+    )
 
 
 def _dead(name: str, late: bool, code: int, seconds: int) -> Report:

@@ -80,7 +80,7 @@ def check(
 
 
 def look(
-    model: str | bytes | opening.Written,
+    model: str | bytes | memoryview | opening.Written,
     *,
     name: str,
     target: str | None,

@@ -10,7 +10,6 @@ import dataclasses
 import importlib
 import json
 import os
-import sys
 import traceback
 from contextlib import suppress
 from functools import partial
@@ -22,6 +21,7 @@ from interchange.checker.rule import load_rules
 from interchange.collecting import few_collections
 from interchange.errors import InterchangeError
 from interchange.graph import opening
+from interchange.graph.external import map_file
 from interchange.graph.limits import DEFAULT, Limits
 
 
@@ -41,13 +41,17 @@ def receive(stream: IO[bytes]) -> Any:
 
 def main() -> None:
     """Serve on standard input and output, until the input ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints goes to the parent's stderr, not between the frames
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    with suppress(OSError):  # closed, as our parent's is
+        os.dup2(2, nothing)
+    os.dup2(nothing, 1)  # what a library prints goes to the parent's stderr, not between the frames
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and what a rule reads is no request
     _warm_up()
     send(answers, {"ready": True})
-    while (request := receive(sys.stdin.buffer)) is not None:
-        path, size = request.pop("path"), request.pop("size")
-        model = path if size is None else sys.stdin.buffer.read(size)
+    while (request := receive(requests)) is not None:
+        path, form, size = request.pop("path"), request.pop("form"), request.pop("size")
+        model = path if form == "path" else _mapped(path) if form == "mapped" else requests.read(size)
         answer = _answer(model, request)
         # what one large model leaves behind shall not count for the next: the parent starts another child then
         send(answers, {**answer, "last": _held("VmRSS") > request["limits"]["memory"] // 4})
@@ -72,7 +76,12 @@ def _warm_up() -> None:
     )
 
 
-def _answer(model: str | bytes, request: dict[str, Any]) -> dict[str, Any]:
+def _mapped(path: str) -> memoryview:
+    with open(path, "rb") as file:
+        return map_file(file.fileno())
+
+
+def _answer(model: str | bytes | memoryview, request: dict[str, Any]) -> dict[str, Any]:
     for name in request.pop("modules"):
         load_rules(f"the module of rules {name}", partial(importlib.import_module, name))
     _register(request.pop("operators"))
@@ -114,7 +123,6 @@ def _limit(limits: Limits) -> None:
         resource.RLIMIT_DATA: memory,
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: 0,
     }
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)

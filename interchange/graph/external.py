@@ -80,7 +80,7 @@ class Folder:
                 fix="copy the data file there too; the model names it, so keep its name",
             ) from None
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, no permission
-            raise _refused(location, where, f"{type(error).__name__}: {error}", _FIX) from None
+            raise _refused(location, where, getattr(error, "strerror", None) or str(error), _FIX) from None
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):

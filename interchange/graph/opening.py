@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interchange.errors import FileError
 from interchange.graph.external import map_file
@@ -36,13 +36,13 @@ class Written(NamedTuple):
     exact: bool = True
 
 
-def read(source: str | os.PathLike[str] | bytes, limits: Limits = DEFAULT) -> Written:
+def read(source: str | os.PathLike[str] | bytes | memoryview, limits: Limits = DEFAULT) -> Written:
     """Read a model file, or the bytes of one.
 
     Raises FileError IX301 (nothing there), IX302 (not an ONNX model; found: what it is, and from where on), IX303 (more
     than `limits` allow).
     """
-    if isinstance(source, bytes):
+    if isinstance(source, (bytes, memoryview)):
         return parse(memoryview(source), "the bytes", None, limits)
     if not isinstance(source, (str, os.PathLike)):
         raise no_source(source)
@@ -133,12 +133,41 @@ def parse(data: memoryview, where: str, folder: Path | None, limits: Limits = DE
         if error.code == "IX302":
             raise _no_model(data, where, "", limits) from None
         raise
-    if len(proto.graph.node) > limits.nodes:
-        raise too_many(where, f"{len(proto.graph.node)} nodes", f"at most {limits.nodes} (the limit `nodes`)")
+    _count(proto, limits, where)
     if not (proto.HasField("graph") and proto.ir_version):
         raise _no_model(data, where, f"{len(data)} bytes without a graph or an IR version", limits)
     proto.DiscardUnknownFields()
     return Written(proto, windows, folder, head, exact=proto.ByteSize() == len(head))
+
+
+def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
+    """Raise FileError IX303 for more nodes, graphs or constants than are read: whoever reads makes objects of each."""
+
+    def within(limit: str, found: int) -> None:
+        most = getattr(limits, limit)
+        if found > most:
+            raise too_many(where, f"{found} {limit}", f"at most {most} (the limit `{limit}`)")
+
+    nodes = tensors = 0
+    graphs = len(proto.functions) + 2 * len(proto.training_info)
+    within("graphs", graphs)
+    ahead: list[Any] = [proto.graph, *proto.functions]
+    ahead += (graph for t in proto.training_info for graph in (t.initialization, t.algorithm))
+    while ahead:
+        graph = ahead.pop()
+        nodes += len(graph.node)
+        within("nodes", nodes)
+        if graph.DESCRIPTOR.name == "GraphProto":
+            tensors += len(graph.initializer) + len(graph.sparse_initializer)
+        for node in graph.node:
+            for attribute in node.attribute:
+                tensors += len(attribute.tensors) + len(attribute.sparse_tensors)
+                one, more = attribute.HasField("g"), len(attribute.graphs)
+                if one or more:
+                    graphs += one + more
+                    within("graphs", graphs)
+                    ahead += [*attribute.graphs, *([attribute.g] if one else [])]
+        within("tensors", tensors)
 
 
 def _no_model(data: memoryview, where: str, problem: str, limits: Limits) -> FileError:

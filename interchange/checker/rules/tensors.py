@@ -200,8 +200,8 @@ def oddly_described(ctx: Context) -> Problems:
         unknown = [k for k in entries if k not in _ENTRIES and not k.startswith("prepacked")]
         if unknown:
             yield _odd(what, where, f"entries {listed(unknown)}", f"entries of {', '.join(_ENTRIES)}")
-        location, start = entries.get("location", ""), entries.get("offset", "0")
-        if location and location == os.path.basename(ctx.file):
+        location, start = os.path.normpath(entries.get("location", "")), entries.get("offset", "0")
+        if location == os.path.basename(ctx.file):
             yield _odd(what, where, f"the location {location!r}, which is the model file itself", "a data file")
         elif start.isdecimal() and len(start) < 20:
             size = math.prod(tensor.dims) * (bits(dtype) if (dtype := from_onnx(tensor.data_type)) else 0) // 8
