@@ -134,3 +134,23 @@ def test_integers_are_sampled_from_the_example():
     ids = np.array([[3, 49], [0, 7]])
     model = ix.export(table.eval(), {"indices": ids}, dynamic={"indices": {0: "batch", 1: "time"}})
     np.testing.assert_array_equal(model.run(indices=ids)["output"], table(Tensor(ids)).numpy())
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        (["batch", "batch"], "the shape is (1, 3), and the model declares output: float32[batch, batch]"),
+        (["2*batch", 3], "declares output: float32[2*batch, 3]"),
+        (["batch", 3], None),
+        (["rows", 3], None),  # a size that no input has: nothing to hold it against
+        ([None, 3], None),
+    ],
+)
+def test_shapes_that_are_declared_are_held_against_the_runs(declared, says):
+    net = nn.Linear(4, 3).eval()
+    proto = onnx.load_from_string(ix.export(net, {"x": "float32[batch, 4]"}).source)
+    proto.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("output", 1, declared))
+    report = ix.verify(proto.SerializeToString(), net)
+    assert report.ok == (says is None)
+    if says is not None:
+        assert says in report.text()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from interchange.dims import Dim, Guard, Spec
+from interchange.dims import Dim, Guard, Shape, Spec, evaluate, symbols
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError, UsageError, VerifyError
 from interchange.parity.compare import Difference, Tolerance, check_tolerance, compare
@@ -36,6 +36,17 @@ class Stepped(Protocol):
     def line(self) -> str | None: ...
     @property
     def array(self) -> Array: ...
+
+
+class Declared(Protocol):
+    """What a model declares of an output: `interchange.runtime.signature.ValueSpec`."""
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def ranked(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,7 @@ def parity(
     reference: Callable[[Arrays], Arrays],
     inputs: Mapping[str, Spec],
     *,
+    outputs: Mapping[str, Declared] | None = None,
     example: Mapping[str, Array] | None = None,
     dims: Bounds | None = None,
     guards: Sequence[Guard] = (),
@@ -137,6 +149,7 @@ def parity(
 ) -> ParityReport:
     """Run model and source side by side.
 
+    outputs: what the model declares of its outputs, which each run is held against as well.
     example: arrays to try first. sizes: how many assignments of the named dims to try beside it. tolerance: (relative,
     absolute), one for all outputs or by output name; the default follows the dtype (`compare.TOLERANCES`).
     """
@@ -159,7 +172,7 @@ def parity(
     plans += [(s, None) for s in sample_sizes(dims, guards, sizes) if dims or not plans]
     for at, arrays in plans:
         fed = arrays or {n: random_array(s, at, rng, (example or {}).get(n)) for n, s in inputs.items()}
-        trial = Trial(at, _compare(model, reference, fed, at, tolerance))
+        trial = Trial(at, _compare(model, reference, fed, at, tolerance, outputs or {}))
         trials.append(trial if trial.ok else replace(trial, inputs=fed))
     if not trials:
         raise VerifyError(
@@ -189,6 +202,7 @@ def _compare(
     arrays: Arrays,
     at: Sizes,
     tolerance: Mapping[str, Tolerance] | Tolerance | None,
+    outputs: Mapping[str, Declared],
 ) -> list[Difference]:
     try:
         expected = reference(arrays)
@@ -198,7 +212,18 @@ def _compare(
     if list(found) != list(expected):
         return [Difference("outputs", f"{', '.join(found)} instead of {', '.join(expected)}")]
     check_tolerance(tolerance, expected)
-    return [
+    differences = [
         compare(n, found[n], expected[n], tolerance.get(n) if isinstance(tolerance, Mapping) else tolerance)
         for n in expected
     ]
+    return [_as_declared(d, found[d.output], outputs.get(d.output), at) for d in differences]
+
+
+def _as_declared(difference: Difference, found: Array, declared: Declared | None, at: Sizes) -> Difference:
+    """The difference; where there is none, whether the shape is the one that the model declares at these sizes."""
+    if difference.problem is not None or declared is None or declared.kind != "tensor" or not declared.ranked:
+        return difference
+    shape = [evaluate(d, at) if d is not None and symbols(d).keys() <= at.keys() else None for d in declared.shape]
+    if len(shape) == found.ndim and all(want in (None, size) for want, size in zip(shape, found.shape, strict=True)):
+        return difference
+    return replace(difference, problem=f"the shape is {found.shape}, and the model declares {declared}")
