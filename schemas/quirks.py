@@ -171,7 +171,7 @@ def perm_of(node: Any, made: Any, constant: Container[str]) -> list[int] | None:
 
     made: the TypeProto of what it makes, None if it is not known.  constant: the names of constants.
     """
-    if node is None or node.op_type != "Transpose" or node.input[0] in constant:
+    if node is None or node.op_type != "Transpose" or not node.input or node.input[0] in constant:
         return None
     rank = len(made.tensor_type.shape.dim) if made is not None else 0
     return next((list(a.ints) for a in node.attribute if a.name == "perm"), [*range(rank)][::-1])

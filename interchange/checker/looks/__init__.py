@@ -10,13 +10,16 @@ from interchange.checker.context import NodeRef
 from interchange.checker.looks.seen import LOOKS, Seen
 from interchange.checker.rule import Problem
 
-from interchange.checker.looks import convolution, indexing, layers, ranges  # isort: skip  (each registers its looks)
+from interchange.checker.looks import convolution, indexing, layers, ranges, bodies  # isort: skip  (each registers its looks; bodies last)
 
-__all__ = ["convolution", "indexing", "layers", "look", "ranges"]
+__all__ = ["bodies", "convolution", "indexing", "layers", "look", "ranges"]
 
 
 def look(node: NodeRef, proto: Any, types: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
     """(kind, problem) of one node. types, data: TypeProto and constant (TensorProto) by name, as far as known."""
     seen = Seen(node, proto, types, data)
-    for found in LOOKS.get((seen.domain, proto.op_type), ()):
-        yield from found(seen)
+    for looked in LOOKS.get((seen.domain, proto.op_type), ()):
+        problems = list(looked(seen))
+        yield from problems
+        if any(p.severity is None for _, p in problems):  # the next would tell the same in other words
+            return

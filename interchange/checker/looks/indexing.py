@@ -232,6 +232,23 @@ def axes_twice(s: Seen) -> Looked:
         )
 
 
+@looks_at("Transpose")
+def permutation(s: Seen) -> Looked:
+    """Each axis once."""
+    dims, perm = s.dims(0), s.integers("perm")
+    if dims is not None and perm and sorted(perm) != list(range(len(dims))):
+        yield (
+            "shape",
+            s.problem(
+                f"perm={perm} is no order of {len(dims)} axes",
+                found=f"perm={perm}; {s.shown(0)}",
+                expected=f"each number from 0 to {len(dims) - 1} once",
+                why="runtimes refuse the model",
+                fix="correct perm",
+            ),
+        )
+
+
 @looks_at("CumSum")
 def cumulative_axis(s: Seen) -> Looked:
     """The axis is an input."""

@@ -66,8 +66,8 @@ def group_norm(s: Seen) -> Looked:
     each = x[1] if s.opset >= 21 else groups
     for at in (1, 2):
         given = s.dims(at)
-        if given and differ(given[0], each):
-            yield from _misfit(s, at, f"{s.name(at)!r} has {given[0]} values instead of {each}", f"[{each}]")
+        if given is not None and (len(given) != 1 or differ(given[0], each)):
+            yield from _misfit(s, at, f"{s.name(at)!r} is not a vector of {each} values", f"[{each}]")
 
 
 @looks_at("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
