@@ -64,6 +64,12 @@ def with_metadata(count: int) -> onnx.ModelProto:
     return model
 
 
+def with_declarations(count: int) -> onnx.ModelProto:
+    model = chain(count - 1)
+    model.graph.value_info.extend(helper.make_tensor_value_info(f"h{i}", 1, ["n", 3]) for i in range(1, count - 1))
+    return model
+
+
 def with_window(size: int) -> onnx.ModelProto:
     node = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[size, size])
     values = [helper.make_tensor_value_info(n, 1, ["n", 1, f"{n}a", f"{n}b"]) for n in "xy"]
@@ -106,6 +112,7 @@ def named(length: int) -> onnx.ModelProto:
     ("limit", "build", "code"),
     [
         ("nodes", chain, "IX303"),
+        ("values", with_declarations, "IX303"),
         ("functions", with_functions, "IX303"),
         ("metadata", with_metadata, "IX303"),
         ("expanded", lambda n: with_functions(n - 1), "IX527"),

@@ -141,14 +141,16 @@ def parse(data: memoryview, where: str, folder: Path | None, limits: Limits = DE
 
 
 def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
-    """Raise FileError IX303 for more nodes, graphs or constants than are read: whoever reads makes objects of each."""
+    """Raise FileError IX303 for more of something than is read: whoever reads makes an object of each of them."""
 
     def within(limit: str, found: int) -> None:
         most = getattr(limits, limit)
         if found > most:
             raise too_many(where, f"{found} {limit}", f"at most {most} (the limit `{limit}`)")
 
-    nodes = tensors = 0
+    nodes = tensors = values = 0
+    within("metadata", len(proto.metadata_props))
+    within("metadata", len(proto.opset_import))
     graphs = len(proto.functions) + 2 * len(proto.training_info)
     within("graphs", graphs)
     ahead: list[Any] = [proto.graph, *proto.functions]
@@ -157,9 +159,13 @@ def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
         graph = ahead.pop()
         nodes += len(graph.node)
         within("nodes", nodes)
+        values += len(graph.input) + len(graph.output) + len(graph.value_info)
+        within("values", values)
+        within("metadata", len(graph.metadata_props))
         if graph.DESCRIPTOR.name == "GraphProto":
             tensors += len(graph.initializer) + len(graph.sparse_initializer)
         for node in graph.node:
+            within("metadata", len(node.metadata_props))
             for attribute in node.attribute:
                 tensors += len(attribute.tensors) + len(attribute.sparse_tensors)
                 one, more = attribute.HasField("g"), len(attribute.graphs)

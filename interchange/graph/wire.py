@@ -80,6 +80,8 @@ def _fields(data: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int
 
 def read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
     """(number, position after it). Raises MalformedError where none ends before `end`."""
+    if at < end and data[at] < 0x80:  # most are this short
+        return data[at], at + 1
     value = shift = 0
     while at < end and shift < 70:
         byte = data[at]
