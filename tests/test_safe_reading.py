@@ -288,6 +288,14 @@ def test_after_a_death_the_next_check_is_in_a_new_child(rule: Any) -> None:
     assert codes(check(chain(2).SerializeToString())) == ["MY1"]
 
 
+def test_what_else_is_wrong_is_told_too(rule: Any) -> None:
+    """A rule that asks for types dies; the others do not need them."""
+    rule("ctx.inferred.types and os.kill(os.getpid(), signal.SIGKILL)")
+    model = chain(2)
+    model.graph.node[1].input[0] = "ghost"
+    assert codes(check(model.SerializeToString())) == ["IX598", "IX506", "MY1"]
+
+
 def test_one_child_is_kept(tmp_path: Path) -> None:
     check(chain(1).SerializeToString())
     first = child._kept

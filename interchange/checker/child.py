@@ -18,6 +18,7 @@ from interchange import errors
 from interchange.checker.report import Finding, Report, Where
 from interchange.checker.worker import receive, send
 from interchange.errors import FileError, InterchangeError
+from interchange.graph.limits import Limits
 from interchange.schemas.registry import registered
 
 _SENT = 1 << 24  # bytes of a model that are sent; more go through a file
@@ -130,10 +131,12 @@ def _look(path: str, data: bytes, form: str, name: str, options: Mapping[str, An
     }
     with _lock:
         answer, late, death = _ask(request, data, limits.seconds)
-    if answer is None:
-        return _dead(name, late, death, limits.seconds)
-    if "memory" in answer:
-        return Report(name, (_out_of_memory(name, limits.memory),))
+        end = _end(answer, name, late, death, limits)
+        if end is not None:  # what can be said without types and shapes, which most such models are made for
+            answer, _, _ = _ask({**request, "types": False}, data, limits.seconds)
+    if end is not None:
+        rest = Report.from_dict(answer["report"]) if answer is not None and "report" in answer else Report(name)
+        return dataclasses.replace(rest, file=name, findings=(end, *rest.findings))
     if "mistake" in answer:
         raise RuntimeError(f"in the process that checks models:\n{answer['mistake']}")
     if "error" in answer:
@@ -197,9 +200,13 @@ def _no_child(found: str) -> FileError:
     )
 
 
-def _dead(name: str, late: bool, code: int, seconds: int) -> Report:
+def _end(answer: Any, name: str, late: bool, code: int, limits: Limits) -> Finding | None:
+    """What ended the check of a model before it was through; None if nothing did."""
+    if answer is not None:
+        return _out_of_memory(name, limits.memory) if "memory" in answer else None
+    seconds = limits.seconds
     if late:
-        finding = Finding(
+        return Finding(
             "IX599",
             "error",
             "the check of this model does not come to an end",
@@ -209,19 +216,17 @@ def _dead(name: str, late: bool, code: int, seconds: int) -> Report:
             why="it would stop whoever loads it",
             fix="do not load it; if it is yours and large, raise the limit: check(model, limits={'seconds': 600})",
         )
-    else:
-        ended = signal.Signals(-code).name if code < 0 and -code in set(signal.Signals) else f"exit status {code}"
-        finding = Finding(
-            "IX598",
-            "error",
-            "the model kills the process that checks it",
-            Where(file=name),
-            found=ended,
-            expected="a model that can be looked at",
-            why="it would kill whoever loads it",
-            fix="do not load it; if it is yours, export it again, and tell the makers of onnx",
-        )
-    return Report(name, (finding,))
+    ended = signal.Signals(-code).name if code < 0 and -code in set(signal.Signals) else f"exit status {code}"
+    return Finding(
+        "IX598",
+        "error",
+        "the model kills the process that checks it",
+        Where(file=name),
+        found=ended,
+        expected="a model that can be looked at",
+        why="it would kill whoever loads it",
+        fix="do not load it; if it is yours, export it again, and tell the makers of onnx",
+    )
 
 
 def _out_of_memory(name: str, memory: int) -> Finding:
