@@ -53,7 +53,7 @@ def load(
         return from_written(parse(memoryview(data), name, None, limits), base_dir, trust_links)
     path = Path(source)
     while True:
-        content, identity = open_file(path, limits)
+        content, identity = open_file(path)
         try:
             return from_written(parse(content, str(path), path.parent, limits), base_dir, trust_links)
         except FileError as error:

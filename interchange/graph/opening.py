@@ -47,7 +47,7 @@ def read(source: str | os.PathLike[str] | bytes | memoryview, limits: Limits = D
     if not isinstance(source, (str, os.PathLike)):
         raise no_source(source)
     path = Path(source)
-    return parse(open_file(path, limits)[0], str(path), path.parent, limits)
+    return parse(open_file(path)[0], str(path), path.parent, limits)
 
 
 def in_memory(proto: onnx.ModelProto) -> Written:
@@ -77,16 +77,14 @@ def identity(source: object) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def open_file(path: Path, limits: Limits = DEFAULT) -> tuple[memoryview, tuple[int, int]]:
-    """(content, identity of the file). Raises FileError IX301, IX303."""
+def open_file(path: Path) -> tuple[memoryview, tuple[int, int]]:
+    """(content, identity of the file). Raises FileError IX301."""
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise _not_there(path, _folder_kind(path) if stat.S_ISDIR(status.st_mode) else "not a regular file")
-            if status.st_size > limits.file:
-                raise too_many(str(path), f"{status.st_size} bytes", f"at most {limits.file} (the limit `file`)")
             small = status.st_size <= _MAPPED_ABOVE
             data = memoryview(os.read(fd, status.st_size)) if small else map_file(fd)
             return data, (status.st_ino, status.st_mtime_ns)
