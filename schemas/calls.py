@@ -21,7 +21,7 @@ class Call:
     inputs, outputs: type texts; None for one that is left out, UNKNOWN for one whose type is not known.
     node: the NodeProto, whose attributes some kernels look at; None: there are no attributes.
     types: the TypeProtos of the inputs, with their shapes, where they are known: some operators have bodies that
-    depend on a rank.  transposed: see `quirks.fuses`.
+    depend on a rank.  fused: see `quirks.fuses`.
     """
 
     domain: str
@@ -31,7 +31,7 @@ class Call:
     outputs: tuple[str | None, ...]
     node: Any = field(default=None, compare=False, repr=False)
     types: tuple[Any, ...] = field(default=(), compare=False, repr=False)
-    transposed: bool = False
+    fused: bool = False
 
     @property
     def title(self) -> str:

@@ -87,7 +87,7 @@ class Casts:
         """The call with the casts around it."""
         inputs = tuple(self.inputs.get(i, text) for i, text in enumerate(call.inputs))
         outputs = tuple(self.outputs.get(i, text) for i, text in enumerate(call.outputs))
-        return replace(call, inputs=inputs, outputs=outputs, types=(), transposed=False)
+        return replace(call, inputs=inputs, outputs=outputs, types=(), fused=False)
 
     def pairs(self, call: Call) -> list[tuple[str, str]]:
         """(dtype, the one it is cast to), each once."""

@@ -122,7 +122,7 @@ def _walk(graph: Any, outer: Mapping[str, str], opsets: Mapping[str, int]) -> It
         inputs, outputs = (tuple(types.get(n, UNKNOWN) if n else None for n in s) for s in (node.input, node.output))
         call = Call("" if node.domain == "ai.onnx" else node.domain, node.op_type, opsets, inputs, outputs, node)
         perms = (perm_of(makers.get(n), None, constant) for n in node.input)
-        yield replace(call, transposed=True) if fuses(call, perms) else call
+        yield replace(call, fused=True) if fuses(call, perms) else call
         for attribute in node.attribute:
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 yield from _walk(inner, types, opsets)

@@ -124,13 +124,22 @@ QUIRKS: tuple[Quirk, ...] = (
         until="1.23",
     ),
 )
-_FUSED = Quirk(
-    ("MatMul",),
-    lambda a: True,
-    "float64 that a Transpose of the last two axes makes: the two are fused into a kernel that is not there",
-    "float32, or the Transpose in another place",
-    until="1.25",
-)
+_FUSED = {
+    "MatMul": Quirk(
+        ("MatMul",),
+        lambda a: True,
+        "float64 that a Transpose of the last two axes makes: the two are fused into a kernel that is not there",
+        "float32, or the Transpose in another place",
+        until="1.25",
+    ),
+    "Mul": Quirk(
+        ("Mul",),
+        lambda a: True,
+        "float64 times its own Sigmoid: the two are fused into a kernel that is not there",
+        "float32",
+        until="1.30",
+    ),
+}
 _BY_OPERATOR = {op: [q for q in QUIRKS if op in q.ops] for kind in QUIRKS for op in kind.ops}
 
 
@@ -141,7 +150,7 @@ def is_quirky(domain: str, op: str) -> bool:
 
 def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
     """What the constructor of the call's kernel says, if it refuses the call."""
-    known = [_FUSED] if call.transposed else [] if call.domain else _BY_OPERATOR.get(call.op, ())
+    known = [_FUSED[call.op]] if call.fused else [] if call.domain else _BY_OPERATOR.get(call.op, ())
     found = next((q for q in known if q.has(runtime.name) and q.refused(call.attributes)), None)
     return None if found is None else Verdict("quirk", found.found, found.expected)
 

@@ -147,7 +147,8 @@ def _feeds(test: Any, model: onnx.ModelProto, rng: Rng) -> list[Any]:
         if dims != list(given.shape):
             array = np.resize(given, [1 if d is None else d for d in dims])
         try:
-            feeds.append(array if array.dtype == dtype or dtype.kind == "O" else array.astype(dtype))
+            with np.errstate(invalid="ignore", over="ignore"):
+                feeds.append(array if array.dtype == dtype or dtype.kind == "O" else array.astype(dtype))
         except (TypeError, ValueError):  # texts that are no numbers
             return []
     return feeds if len(feeds) == len(model.graph.input) else []

@@ -336,6 +336,23 @@ def test_a_transposed_product_of_float64_is_fused_to_pieces() -> None:
     assert verdicts(model.format("float", "0, 2, 1"), "1.25") == []
 
 
+def test_two_transposes_are_one() -> None:
+    model = """<ir_version: 9, opset_import: ["": 20]>
+    main (double[2, 3, 4, 5] x, double[2, 4, 3, 5] z) => (double[2, 3, 4, 4] y)
+    { s = Transpose<perm = [0, 2, 1, 3]>(z)  t = Transpose<perm = [0, 1, 3, 2]>(s)  y = MatMul(x, t) }"""
+    assert verdicts(model, "1.25") == []
+
+
+def test_a_gate_of_float64_is_fused_to_pieces() -> None:
+    model = """<ir_version: 9, opset_import: ["": 20]>
+    main ({0}[2] x, {0}[2] w) => ({0}[2] y, {0}[2] z) {{ s = Sigmoid(x)  y = Mul(s, {1})  z = Neg({2}) }}"""
+    assert verdicts(model.format("double", "x", "x"), "1.30") == ["quirk"]
+    assert verdicts(model.format("double", "x", "x"), "1.31") == []
+    assert verdicts(model.format("double", "w", "x"), "1.30") == []
+    assert verdicts(model.format("double", "x", "s"), "1.30") == []
+    assert verdicts(model.format("float", "x", "x"), "1.30") == []
+
+
 def test_operators_a_user_registered_are_not_the_releases_affair() -> None:
     sides = {"inputs": [{"name": "X", "type": "T"}], "outputs": [{"name": "Y", "type": "T"}]}
     schemas.register(domain="my.company", name="Twice", **sides, types={"T": ["float32"]})

@@ -140,12 +140,15 @@ def _scope_calls(ctx: Context, scope: Scope, types: Mapping[str, Any]) -> Iterat
             aspects = (*ranks, *(a.SerializeToString() for a in proto.attribute))
         elif what == "makers":
             aspects = tuple(tuple(_perm(scope, n, types, constant) or ()) for n in proto.input)
+        elif what == "gate":
+            aspects = inputs[:1] == ("tensor(double)",) and _is_gated(scope, proto, constant)
 
         def call_of(node: NodeRef = node, inputs: Any = inputs, outputs: Any = outputs, perms: Any = aspects) -> Call:
             domain, op, _ = node.key
             known = tuple(map(types.get, node.proto.input))
             call = Call(domain, op, scope.opsets, inputs, outputs, node.proto, known)
-            return replace(call, transposed=True) if op == "MatMul" and fuses(call, perms) else call
+            fused = (op == "MatMul" and fuses(call, perms)) or (op == "Mul" and perms is True)
+            return replace(call, fused=True) if fused else call
 
         yield node, (name, scope.opsets.get(name[0]), inputs, outputs, aspects), call_of
 
@@ -173,7 +176,9 @@ def _looks_at(ctx: Context, node: NodeRef) -> str:
         return "everything"
     if is_quirky(domain, op):
         return "attributes"
-    return "makers" if op == "MatMul" and not domain else "names" if domain or schema is None else "types"
+    if domain or schema is None:
+        return "names"
+    return {"MatMul": "makers", "Mul": "gate"}.get(op, "types")
 
 
 def _perm(scope: Scope, name: str, types: Mapping[str, Any], constant: Callable[[], set[str]]) -> list[int] | None:
@@ -181,7 +186,33 @@ def _perm(scope: Scope, name: str, types: Mapping[str, Any], constant: Callable[
     made = scope.makers.get(name)
     if not made or name in scope.outputs or scope.proto.node[made[0]].op_type != "Transpose":
         return None
-    return perm_of(scope.proto.node[made[0]], types.get(name), constant())
+    outer = perm_of(scope.proto.node[made[0]], types.get(name), constant())
+    source = scope.proto.node[made[0]].input[0] if outer else ""
+    inner = _perm(scope, source, types, constant) if outer and made[0] > scope.makers.get(source, made)[0] else None
+    # the runtime makes one Transpose of two
+    return [inner[i] for i in outer] if outer and inner and sorted(outer) == list(range(len(inner))) else outer
+
+
+def _is_gated(scope: Scope, proto: Any, constant: Callable[[], set[str]]) -> bool:
+    """Whether a Mul is x * Sigmoid(a * x), and the Sigmoid has no other use."""
+    if len(proto.input) != 2:
+        return False
+    for x, gate in (proto.input, proto.input[::-1]):
+        made = scope.makers.get(gate)
+        node = scope.proto.node[made[0]] if made else None
+        if node is None or node.op_type != "Sigmoid" or gate in scope.outputs or len(node.input) != 1:
+            continue
+        inner = scope.makers.get(node.input[0])
+        scaled = scope.proto.node[inner[0]] if inner else None
+        same = node.input[0] == x or (
+            scaled is not None
+            and scaled.op_type == "Mul"
+            and x in scaled.input
+            and not constant().isdisjoint(scaled.input)
+        )
+        if same and sum(names.count(gate) for names in scope.inputs_of) == 1:
+            return True
+    return False
 
 
 def _constants(scope: Scope) -> set[str]:

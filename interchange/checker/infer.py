@@ -441,6 +441,9 @@ def _computed_misfit(ctx: Context, model: Any, result: Inferred) -> bool:
         if place is None or "[ShapeInferenceError]" not in place[2]:
             return False
         node = ctx.main.node(int(place[1]))
+        schema = ctx.schema(node)
+        if schema is None or schema.has_function:  # of a body onnx also tells what is no mistake: defaults left out
+            return False
         result.add("shape", _misfit(node, place[2], result.types[ctx.main]))
         return True
     return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .building import text
 from .kind import family
 
@@ -87,4 +89,101 @@ kind(
         "float[1, 2, 4, 8] y",
         opsets='"": 25',
     )
+)
+
+
+# -- attributes that are right by the format, and that no release takes ------------------------------------------------
+def refused(title: str, mentions: str, wrong: str, body: str, inputs: str, **kw: Any) -> None:
+    made = text(body, inputs, kw.pop("outputs", "float[k, l, m, n] y"), kw.pop("constants", ""), ir=8, **kw)
+    kind(title, "IX585", mentions, wrong, target="onnxruntime>=1.23")(made)
+
+
+HALF = "float[4] s = {1, 1, 0.5, 0.5}"
+refused(
+    "a recurrent layer without hidden_size",
+    "hidden_size",
+    "the format lets it follow from the weights, the kernel asks for it",
+    "y = LSTM (x, w, r)",
+    "float[5, 1, 3] x, float[1, 16, 3] w, float[1, 16, 4] r",
+)
+refused(
+    "saturate for what is no float8",
+    "saturate",
+    "the kernel takes it for float8 alone",
+    "y = Cast <to = 10, saturate = 0> (x)",
+    "float[2] x",
+    outputs="float16[2] y",
+    opsets='"": 19',
+)
+refused(
+    "a regular expression that is left out",
+    "pattern",
+    "the format gives pattern no default, and does not ask for it",
+    "y = RegexFullMatch (x)",
+    "string[2] x",
+    outputs="bool[2] y",
+    opsets='"": 20',
+)
+refused(
+    "antialias of the nearest pixel",
+    "antialias",
+    "there is nothing to smooth",
+    'y = Resize <antialias = 1> (x, "", s)',
+    "float[1, 1, 4, 4] x",
+    constants=HALF,
+    opsets='"": 18',
+)
+refused(
+    "exclude_outside of a linear interpolation",
+    "exclude_outside",
+    "the kernel takes it for cubic ones, or with antialias",
+    'y = Resize <mode = "linear", exclude_outside = 1> (x, "", s)',
+    "float[1, 1, 4, 4] x",
+    constants=HALF,
+    opsets='"": 18',
+)
+refused(
+    "a sequence reversed along its batch",
+    "batch_axis",
+    "both axes are 1",
+    "y = ReverseSequence <batch_axis = 1, time_axis = 1> (x, l)",
+    "float[2, 2] x, int64[2] l",
+    outputs="float[2, 2] y",
+    opsets='"": 17',
+)
+refused(
+    "a local normalization over an even size",
+    "even size",
+    "there is no middle",
+    "y = LRN <size = 2> (x)",
+    "float[1, 3, 2, 2] x",
+    opsets='"": 17',
+)
+refused(
+    "grams longer than the pool",
+    "ngram_counts",
+    "grams of up to 3, and counts of 1 and 2",
+    'y = TfIdfVectorizer <mode = "TF", min_gram_length = 1, max_gram_length = 3, max_skip_count = 0, '
+    "ngram_counts = [0, 2], ngram_indexes = [0, 1, 2], pool_int64s = [5, 6, 7, 8, 9, 10]> (x)",
+    "int64[4] x",
+    outputs="float[3] y",
+    opsets='"": 17',
+)
+refused(
+    "a pool of no whole grams",
+    "pool",
+    "three numbers are no pairs",
+    'y = TfIdfVectorizer <mode = "TF", min_gram_length = 1, max_gram_length = 2, max_skip_count = 0, '
+    "ngram_counts = [0, 2], ngram_indexes = [0, 1, 2], pool_int64s = [5, 6, 7, 8, 9]> (x)",
+    "int64[4] x",
+    outputs="float[3] y",
+    opsets='"": 17',
+)
+refused(
+    "an attention of scale 0",
+    "scale",
+    "the kernel takes scales above 0",
+    "y = Attention <scale = 0.0> (q, k, v)",
+    "float[1, 2, 4, 8] q, float[1, 2, 4, 8] k, float[1, 2, 4, 8] v",
+    opsets='"": 23',
 )

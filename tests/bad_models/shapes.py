@@ -204,6 +204,38 @@ kind("LSTM weights of other sizes", "IX576", BAD, "the input has 4 features, the
 kind("GRU weights of an LSTM", "IX576", BAD, "a GRU has three gates, an LSTM four")(
     op("y = GRU <hidden_size = 2> (x, w, r)", "float[5, 1, 4] x, float[1, 8, 4] w, float[1, 8, 2] r")
 )
+kind("LSTM states of another batch", "IX576", BAD, "a batch of 1 has states of 2")(
+    op(
+        'y = LSTM <hidden_size = 2> (x, w, r, "", "", h)',
+        "float[5, 1, 4] x, float[1, 8, 4] w, float[1, 8, 2] r, float[1, 2, 2] h",
+    )
+)
+kind("an attention mask of another length", "IX576", "'m'", "6 keys have a mask of 5")(
+    op(
+        "y = Attention(q, k, v, m)",
+        "float[1, 2, 4, 8] q, float[1, 2, 6, 8] k, float[1, 2, 6, 8] v, float[4, 5] m",
+        opsets='"": 23',
+    )
+)
+kind("sizes that fit only outside of a body", "IX576", BAD, "the mask fails where the heads are taken apart")(
+    op(
+        "y = Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, v, m)",
+        "float[1, 4, 16] q, float[1, 6, 16] k, float[1, 6, 16] v, float[4, 5] m",
+        opsets='"": 23',
+    )
+)
+kind("an order of axes with one left out", "IX562", BAD, "x has two axes")(op("y = Transpose <perm = [0]> (x)"))
+kind("weights of a loss that are no vector", "IX576", BAD, "one weight for each class is a vector")(
+    op("y = SoftmaxCrossEntropyLoss(x, t, w)", "float[2, 5] x, int64[2] t, float[5, 1] w", outputs="float y")
+)
+kind("a shape that is computed, and does not fit", "IX562", BAD, "six elements are given the shape of four")(
+    text(
+        "a = Shape(w) b = Gather(a, i) c = Mul(b, b) d = Unsqueeze(c, k) [bad_node] r = Reshape(x, d) y = Relu(r)",
+        "float[2, 3] x, float[2] w",
+        "float[n] y",
+        "int64 i = {0}, int64[1] k = {0}",
+    )
+)
 kind("Attention of sizes that do not fit", "IX576", BAD, "queries of 8 against keys of 4")(
     op(
         "y = Attention(q, k, v)",

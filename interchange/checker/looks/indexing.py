@@ -264,6 +264,18 @@ def cropped_axes(s: Seen) -> Looked:
     bad = [] if dims is None else [a for a in s.integers("axes") if not -len(dims) <= a < len(dims)]
     if dims is not None and bad:
         yield "sizes", no_axis(s, bad[0], len(dims))
+    sizes, axes = s.dims(1), len(s.integers("axes")) or (None if dims is None else len(dims))
+    if sizes is not None and (len(sizes) != 1 or differ(sizes[0], axes)):
+        yield (
+            "sizes",
+            s.problem(
+                f"the shape {s.name(1)!r} is not one number for each axis that is cropped",
+                at=1,
+                found=s.shown(0, 1),
+                expected=f"{s.name(1)}[{axes or '?'}]",
+                fix="give as many numbers as axes, or as the input has where there are no axes",
+            ),
+        )
 
 
 def no_axis(s: Seen, axis: int, rank: int, at: int = 0) -> Problem:

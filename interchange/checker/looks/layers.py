@@ -157,7 +157,9 @@ def attention(s: Seen) -> Looked:
     q, k, v = s.dims(0), s.dims(1), s.dims(2)
     if q is None or k is None or v is None or not len(q) == len(k) == len(v) == 4:
         return
-    if differ(q[3], k[3]):
+    if differ(q[0], k[0]) or differ(q[0], v[0]):
+        yield from _misfit(s, 0, "queries, keys and values of other batches", "one size of axis 0", 1, 2)
+    elif differ(q[3], k[3]):
         yield from _misfit(s, 1, f"heads of size {q[3]} against {k[3]}", "queries and keys of one head size")
     elif differ(k[2], v[2]):
         yield from _misfit(s, 2, f"{k[2]} keys for {v[2]} values", "as many values as keys", 1)
