@@ -12,6 +12,7 @@ The shape language, the same in Python, on the command line, in files and in rep
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import operator
 import re
@@ -27,6 +28,7 @@ DimLike = Union[int, "Dim"]
 Shape = tuple[DimLike, ...]
 
 _INF = math.inf
+_MOST = 64  # terms of a product that is written in a text: (a+1)*(b+1)*... doubles with each factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,11 @@ class Dim:
         if not _is_dim(other):
             return NotImplemented
         terms: dict[_Monomial, int] = {}
-        for m, c in self._terms:
-            for n, d in Dim._of(other).items():
-                key = tuple(sorted(m + n, key=str))
-                terms[key] = terms.get(key, 0) + c * d
+        if len(self._terms) * len(Dim._of(other)) > _MOST * _MOST:
+            raise _bad_spec("a product of sizes", f"more than {_MOST * _MOST} terms")
+        for (m, c), (n, d) in itertools.product(self._terms, Dim._of(other).items()):
+            key = tuple(sorted(m + n, key=str))
+            terms[key] = terms.get(key, 0) + c * d
         return Dim._make(terms)
 
     __radd__, __rmul__ = __add__, __mul__
@@ -139,10 +142,7 @@ class Dim:
         return -self + other
 
     def __pow__(self, exponent: int) -> DimLike:
-        result: DimLike = 1
-        for _ in range(exponent):
-            result = self * result
-        return result
+        return product([self] * exponent)
 
     def __floordiv__(self, other: DimLike) -> DimLike:
         return _divmod(self, other)[0] if _is_dim(other) else NotImplemented
@@ -270,9 +270,7 @@ def _call_bounds(call: _Call) -> tuple[float, float]:
 
 
 def _floor(p: float, q: float) -> float:
-    if math.isinf(q):
-        return 0 if p >= 0 else -1
-    return p if math.isinf(p) else p // q
+    return (0 if p >= 0 else -1) if math.isinf(q) else p if math.isinf(p) else p // q
 
 
 def _divmod(a: DimLike, b: DimLike) -> tuple[DimLike, DimLike]:
@@ -344,9 +342,8 @@ def symbols(dims: DimLike | Sequence[DimLike]) -> dict[str, tuple[int, int | Non
     """The named sizes in a dim or a shape, each with its (min, max); max is None when unbounded."""
     found: dict[str, tuple[int, int | None]] = {}
     for d in dims if isinstance(dims, (tuple, list)) else (dims,):
-        if isinstance(d, Dim):
-            for s in d._walk():
-                found[s.name] = (s.min, None if math.isinf(s.max) else int(s.max))
+        for s in d._walk() if isinstance(d, Dim) else ():
+            found[s.name] = (s.min, None if math.isinf(s.max) else int(s.max))
     return found
 
 
@@ -530,8 +527,7 @@ def parse_spec(text: str, known: Mapping[str, Dim] | None = None) -> Spec:
     if not match:
         raise _bad_spec(text, "not of the form name: dtype[dim, dim]")
     inner = match["dims"].strip()
-    parts = split_dims(inner) if inner else []
-    dims = tuple(parse_dim(p, known) for p in parts)
+    dims = tuple(parse_dim(p, known) for p in (split_dims(inner) if inner else ()))
     if any(isinstance(d, int) and d < 0 for d in dims):
         raise _bad_spec(text, "a size is negative")
     return Spec(match["name"], dtype_of(match["dtype"]), dims)
@@ -585,7 +581,10 @@ def _read(node: ast.expr, known: Mapping[str, Dim]) -> DimLike:
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_read(operand, known)
         case ast.BinOp(left=left, op=op, right=right):
-            return _BINARY[type(op)](_read(left, known), _read(right, known))  # type: ignore[no-any-return]
+            a, b = _read(left, known), _read(right, known)
+            if type(op) is ast.Mult and len(Dim._of(a)) * len(Dim._of(b)) > _MOST:
+                raise ValueError("too many terms")
+            return _BINARY[type(op)](a, b)  # type: ignore[no-any-return]
         case ast.Call(func=ast.Name(id=("max" | "min") as name), args=[a, b]):
             return _extreme(name, _read(a, known), _read(b, known))
     raise ValueError(ast.dump(node))

@@ -553,3 +553,20 @@ def test_names_make_no_links_in_sarif() -> None:
     model.graph.node[0].name = "[the repair](https://example.org)"
     result = json.loads(render([check(model)], "sarif"))["runs"][0]["results"][0]
     assert "[the repair\\](https" in result["message"]["text"]
+
+
+def test_a_size_that_multiplies_out_without_end_is_a_name(tmp_path: Path) -> None:
+    """(a0+1)*(a1+1)*... has 2**n terms: a text of 300 characters."""
+    from interchange.checker.summary import summarize
+
+    model = chain(1)
+    for value in (*model.graph.input, *model.graph.output):
+        sums = ["+".join(f"s{k}{i}" for i in range(20)) for k in range(8)]
+        value.CopyFrom(helper.make_tensor_value_info(value.name, 1, ["*".join(f"(a{i}+1)" for i in range(40)), *sums]))
+    node = model.graph.node[0]
+    node.op_type = "MatMul"
+    node.input.append("h0")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert summarize(path)["macs"]["unknown"] == 1
+    check(path, isolate=False, target="onnxruntime>=1.20")

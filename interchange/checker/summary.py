@@ -158,7 +158,10 @@ def _work(ctx: Context, names: SizeNames, sizes: Sizes) -> dict[str, Any]:
             reads = [_shape(types.get(n), n, names, sizes) for n in node.proto.input]
             made = [_shape(types.get(n), n, names, sizes) for n in node.proto.output[:1]]
             missing = [None] * (4 - len(reads))  # a broken node is counted as unknown
-            count = _MACS[op](node, [*reads, *missing, *(made or [None])])
+            try:
+                count = _MACS[op](node, [*reads, *missing, *(made or [None])])
+            except UsageError:  # a product of more terms than anybody reads
+                count = None
             if count is None or (isinstance(count, int) and abs(count) > MAX_SIZE):
                 unknown += 1
             else:

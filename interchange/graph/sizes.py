@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from interchange.dims import Dim, DimLike, parse_dim, symbols
 from interchange.errors import InterchangeError
+from interchange.graph.naming import Names
 
 Bounds = Mapping[str, tuple[int, int | None]]
 
@@ -23,6 +24,7 @@ class SizeNames:
         self._known = {n: Dim(n, min=low, max=high) for n, (low, high) in bounds.items()}
         self._least = least
         self._words: dict[str, str] = {}  # a text that cannot be read -> the name it got
+        self._names = Names()
 
     def dim(self, text: int | str | None, fallback: str) -> DimLike:
         """A size as the file has it; one without a text is called `fallback`."""
@@ -48,9 +50,8 @@ class SizeNames:
         if text not in self._words:
             word = re.sub(r"\W+", "_", text).strip("_") or "size"
             word = f"_{word}" if word[0].isdigit() else word
-            number, name = 0, word
-            while name in self.used or name in self._words.values():
-                number += 1
-                name = f"{word}_{number}"
+            name = self._names.free(word)
+            while name in self.used:
+                name = self._names.free(word)
             self._words[text] = name
         return self._words[text]
