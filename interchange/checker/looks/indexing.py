@@ -265,7 +265,7 @@ def cropped_axes(s: Seen) -> Looked:
     if dims is not None and bad:
         yield "sizes", no_axis(s, bad[0], len(dims))
     sizes, axes = s.dims(1), len(s.integers("axes")) or (None if dims is None else len(dims))
-    if sizes is not None and (len(sizes) != 1 or differ(sizes[0], axes)):
+    if sizes and len(sizes) == 1 and differ(sizes[0], axes):
         yield (
             "sizes",
             s.problem(

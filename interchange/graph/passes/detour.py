@@ -101,7 +101,7 @@ class _Walk:
             return None
         call = _call(self.model, node)
         if node.op_type == "MatMul" and call.inputs[:1] == ("tensor(double)",):
-            call = replace(call, transposed=fuses(call, (_perm(graph, own, v) for v in node.inputs)))
+            call = replace(call, fused=fuses(call, (_perm(graph, own, v) for v in node.inputs)))
         key = call, tuple((n, repr(a.value)) for n, a in node.attributes.items() if a.type in _PLAIN and a.ref is None)
         if key not in self._found:
             call = replace(call, node=_attributes(node))
