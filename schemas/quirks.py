@@ -150,7 +150,9 @@ def is_quirky(domain: str, op: str) -> bool:
 
 def quirk(call: Call, form: Form, runtime: Runtime) -> Verdict | None:
     """What the constructor of the call's kernel says, if it refuses the call."""
-    known = [_FUSED[call.op]] if call.fused else [] if call.domain else _BY_OPERATOR.get(call.op, ())
+    # a call without a node is asked about its dtypes alone
+    own = [] if call.domain or call.node is None else _BY_OPERATOR.get(call.op, [])
+    known = [_FUSED[call.op]] if call.fused else own
     found = next((q for q in known if q.has(runtime.name) and q.refused(call.attributes)), None)
     return None if found is None else Verdict("quirk", found.found, found.expected)
 
