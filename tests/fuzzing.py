@@ -14,6 +14,7 @@ import os
 import random
 import resource
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,8 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 from onnx import helper
 
-HANG = 5.0  # seconds that one reading may take
+HANG = 5.0  # seconds of work that one reading may take: the machine may be busy with other things
+STILL = 120.0  # seconds in which nothing is heard of it, work or not
 MEMORY = 1536 << 20  # bytes that the process may come to
 _START = 60.0  # seconds until the process has read its first case, imports included
 
@@ -372,13 +374,16 @@ def wrong(read: Callable[[], object]) -> str | None:
 def try_cases(cases: Iterable[tuple[int, bytes]], only: str | None = None) -> None:
     """Run cases, one after the other; a line of JSON before and after each reading, for `fuzz`."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "case.onnx"
+        path, warm = Path(folder) / "case.onnx", False  # the first case imports everything
         for number, data in cases:
             path.write_bytes(data)
             for name, read in entries(path).items():
                 if only is None or name == only:
                     _say(case=number, entry=name)
+                    signal.setitimer(signal.ITIMER_PROF, HANG if warm else _START)  # SIGPROF ends the process
                     problem = wrong(read)
+                    signal.setitimer(signal.ITIMER_PROF, 0)
+                    warm = True
                     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
                     if problem is None and resident > MEMORY:
                         problem = f"{resident >> 20} MiB of memory"
@@ -421,15 +426,21 @@ def watch(arguments: list[str], end: float = math.inf) -> tuple[int, str, str | 
         env={**os.environ, **threads},
     )
     assert child.stdout is not None
-    number, entry, limit, rest, noise = -1, "start", _START, b"", b""
+    number, entry, rest, noise = -1, "start", b"", b""
     with child, selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         try:
-            while selector.select(limit):
+            while selector.select(STILL):
                 piece = os.read(child.stdout.fileno(), 1 << 16)
                 if not piece:
                     status = child.wait()
-                    problem = f"the process ended with status {status}\n{noise.decode(errors='replace')}"
+                    late = status == -signal.SIGPROF
+                    how = (
+                        f"no end after {HANG:.0f} seconds of work"
+                        if late
+                        else f"the process ended with status {status}"
+                    )
+                    problem = f"{how}\n{noise.decode(errors='replace')}"
                     return number, entry, problem if status else None
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
@@ -438,11 +449,10 @@ def watch(arguments: list[str], end: float = math.inf) -> tuple[int, str, str | 
                         continue
                     told = json.loads(line)
                     if "case" in told:
-                        limit = HANG if number >= 0 else _START  # the first case imports everything
                         number, entry = told["case"], told["entry"]
                     elif told["problem"] is not None or time.monotonic() > end:
                         return number, entry, told["problem"]
-            return number, entry, f"no end after {limit:.0f} seconds"
+            return number, entry, f"nothing was heard for {STILL:.0f} seconds"
         finally:
             child.kill()
 
