@@ -443,12 +443,14 @@ def test_long_names_do_not_multiply() -> None:
     assert [len(f.where.graph) < 5_000 for f in check(model).findings if f.code == "IX540"] == [True]
 
 
-@pytest.mark.parametrize(("limit", "most"), [("graphs", 2), ("tensors", 3)])
+@pytest.mark.parametrize(("limit", "most"), [("graphs", 2), ("tensors", 3), ("attributes", 4)])
 def test_what_hides_in_attributes_is_counted_before_it_is_read(limit: str, most: int) -> None:
     model = chain(1)
-    attribute = model.graph.node[0].attribute.add(name="many", type=onnx.AttributeProto.INT)  # whatever it says
-    for _ in range(most):
-        (attribute.graphs if limit == "graphs" else attribute.tensors).add()
+    node = model.graph.node[0]
+    attribute = node.attribute.add(name="many", type=onnx.AttributeProto.INT)  # whatever it says
+    parts = {"graphs": attribute.graphs, "tensors": attribute.tensors, "attributes": node.attribute}[limit]
+    for _ in range(most - len(node.attribute) * (limit == "attributes")):
+        parts.add()
     data = model.SerializeToString()
     assert "IX303" not in codes(check(data, limits={limit: most}))
     assert codes(check(data, limits={limit: most - 1})) == ["IX303"]

@@ -17,11 +17,11 @@ class Limits:
     file: bytes of the model file (protobuf ends there).  parts: protobuf messages in it, the large weights left out.
     nodes: nodes as they are written, of all graphs and functions.  expanded: nodes after all functions are written out
     (a function of a hundred lines can stand for more nodes than there are atoms).  growth: how many times more nodes
-    that may be than are written, from 10,000 on.  graphs: subgraphs and functions.  tensors: constants.  values:
-    declarations of values.  depth: of functions that call functions.  functions: definitions.  findings: of one code
-    that are reported.  name: bytes of one name.  metadata: entries of metadata in one place.  rank: axes of a tensor.
-    elements: of a value that constants alone make so large.  iterations: of a Loop that constants fix.  memory: bytes,
-    and seconds: what a check in a child process may take.
+    that may be than are written, from 10,000 on.  graphs: subgraphs and functions.  attributes: of all nodes.  tensors:
+    constants.  values: declarations of values.  depth: of functions that call functions.  functions: definitions.
+    findings: of one code that are reported.  name: bytes of one name.  metadata: entries of metadata in one place.
+    rank: axes of a tensor.  elements: of a value that constants alone make so large.  iterations: of a Loop that
+    constants fix.  memory: bytes, and seconds: what a check in a child process may take.
     """
 
     file: int = 2**31 - 1
@@ -30,6 +30,7 @@ class Limits:
     expanded: int = 1_000_000
     growth: int = 500
     graphs: int = 20_000
+    attributes: int = 500_000
     tensors: int = 200_000
     values: int = 400_000
     depth: int = 100

@@ -146,7 +146,7 @@ def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
         if found > most:
             raise too_many(where, f"{found} {limit}", f"at most {most} (the limit `{limit}`)")
 
-    nodes = tensors = values = 0
+    nodes = attributes = tensors = values = 0
     within("metadata", len(proto.metadata_props))
     within("metadata", len(proto.opset_import))
     graphs = len(proto.functions) + 2 * len(proto.training_info)
@@ -158,12 +158,15 @@ def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
         nodes += len(graph.node)
         within("nodes", nodes)
         values += len(graph.input) + len(graph.output) + len(graph.value_info)
-        within("values", values)
         within("metadata", len(graph.metadata_props))
         if graph.DESCRIPTOR.name == "GraphProto":
             tensors += len(graph.initializer) + len(graph.sparse_initializer)
+            values += len(graph.quantization_annotation)
+        within("values", values)
         for node in graph.node:
             within("metadata", len(node.metadata_props))
+            attributes += len(node.attribute)
+            within("attributes", attributes)
             for attribute in node.attribute:
                 tensors += len(attribute.tensors) + len(attribute.sparse_tensors)
                 one, more = attribute.HasField("g"), len(attribute.graphs)
