@@ -228,12 +228,11 @@ kind("an order of axes with one left out", "IX562", BAD, "x has two axes")(op("y
 kind("weights of a loss that are no vector", "IX576", BAD, "one weight for each class is a vector")(
     op("y = SoftmaxCrossEntropyLoss(x, t, w)", "float[2, 5] x, int64[2] t, float[5, 1] w", outputs="float y")
 )
-kind("a shape that is computed, and does not fit", "IX562", BAD, "six elements are given the shape of four")(
+kind("a shape that is computed, and does not fit", "IX562", BAD, "three columns are stretched to four")(
     text(
-        "a = Shape(w) b = Gather(a, i) c = Mul(b, b) d = Unsqueeze(c, k) [bad_node] r = Reshape(x, d) y = Relu(r)",
-        "float[2, 3] x, float[2] w",
-        "float[n] y",
-        "int64 i = {0}, int64[1] k = {0}",
+        "a = Shape(w) b = Add(a, a) [bad_node] r = Expand(x, b) y = Relu(r)",
+        "float[?, 3] x, float[2] w",
+        "float[m, n] y",
     )
 )
 kind("Attention of sizes that do not fit", "IX576", BAD, "queries of 8 against keys of 4")(
