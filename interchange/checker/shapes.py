@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def array_of(tensor: Any) -> Array | None:
         return None
 
 
-def constant(proto: Any, types: Types, data: dict[str, Any]) -> None:
+def constant(proto: Any, types: Types, data: MutableMapping[str, Any]) -> None:
     """Note the outputs of a node that are constants: Constant itself, and what commonly computes shapes from them."""
     from onnx import numpy_helper
 
