@@ -172,7 +172,8 @@ def attention(s: Seen) -> Looked:
 def _mask(s: Seen, q: Dims, k: Dims) -> Looked:
     """A mask is stretched to the scores; from opset 24 on its last axis may be shorter, and is padded."""
     mask, past = s.dims(3), s.dims(4)
-    keys = k[2] if not s.name(4) else None if past is None or None in (k[2], past[2]) else k[2] + past[2]
+    before = 0 if not s.name(4) else past[2] if past is not None and len(past) == 4 else None
+    keys = k[2] + before if k[2] is not None and before is not None else None
     scores = [q[0], q[1], q[2], keys]
     if s.opset >= 24 and mask and mask[-1] is not None and keys is not None and mask[-1] < keys:
         scores[3] = None
