@@ -112,3 +112,23 @@ def test_layers_with_weights_of_their_own_are_inferred_once(monkeypatch: pytest.
         h = f"r{i}"
     assert told(model(nodes, {h: ["n", 1, 4, 6]}, weights, x=["n", 1, 4, 6])) == []
     assert sorted(calls) == ["Add", "MatMul", "Relu"]
+
+
+def test_scales_of_an_operator_that_nothing_else_looks_at() -> None:
+    """Upsample of opset 9, whose shape rule reads them."""
+    weights = {"two": np.array([1, 1, 2, 2], "f4"), "one": np.array([1, 1, 1, 1], "f4")}
+    proto = model(two("Upsample", ["x", "two"], ["x", "one"], {}, {}), {"p": [1, 1, 8, 12], "q": [1, 1, 4, 6]}, weights)
+    proto.opset_import[0].version = 9
+    assert told(proto) == []
+    proto.graph.output[1].type.tensor_type.shape.dim[3].dim_value = 12
+    assert told(proto) == [("IX567", "'second'")]
+
+
+def test_a_node_that_is_late_is_found_wherever_it_stands() -> None:
+    chain = [
+        helper.make_node("Relu", [a], [b], f"makes {b}") for a, b in (("x", "a"), ("a", "b"), ("b", "c"), ("c", "y"))
+    ]
+    assert told(model(chain, {"y": None})) == []
+    assert told(model([chain[0], chain[2], chain[1], chain[3]], {"y": None})) == [("IX507", "'makes c'")]
+    chain[1].input[0] = "c"
+    assert told(model(chain, {"y": None})) == [("IX508", "'makes b'")]
