@@ -173,6 +173,22 @@ def _refuses(data: bytes, parts: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("where", ["input", "value_info", "initializer"])
+def test_millions_of_axes_are_refused_at_once(where: str) -> None:
+    model = chain(1)
+    if where == "initializer":
+        model.graph.initializer.add(name="w", data_type=1, dims=[1] * 1_000_000)
+    else:
+        value = getattr(model.graph, where).add(name="v")
+        value.type.tensor_type.elem_type = 1
+        shape = onnx.TensorShapeProto()
+        shape.ParseFromString(b"\x0a\x00" * 1_000_000)
+        value.type.tensor_type.shape.CopyFrom(shape)
+    report = check(model.SerializeToString())
+    assert codes(report) == ["IX303"]
+    assert "`rank`" in report.text()
+
+
 def test_limits_are_checked() -> None:
     for wrong in ({"node": 5}, {"nodes": 0}, {"nodes": "5"}, {"nodes": True}):
         with pytest.raises(UsageError, match="IX844"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -17,6 +18,7 @@ from interchange.graph.wire import MalformedError, split
 if TYPE_CHECKING:
     import onnx
 
+_LONG = 1 << 14  # bytes of a declaration, or axes of a tensor, that are looked at before anything else is
 _MAPPED_ABOVE = 1 << 20  # bytes from which a model file is mapped instead of read
 
 
@@ -162,6 +164,10 @@ def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
         if graph.DESCRIPTOR.name == "GraphProto":
             tensors += len(graph.initializer) + len(graph.sparse_initializer)
             values += len(graph.quantization_annotation)
+            declared = itertools.chain(graph.input, graph.output, graph.value_info)
+            axes = [len(v.type.tensor_type.shape.dim) for v in declared if v.ByteSize() > _LONG]
+            axes += [n for t in graph.initializer if (n := len(t.dims)) > _LONG]
+            within("rank", max(axes, default=0))  # a few too many are the finding of a rule
         within("values", values)
         for node in graph.node:
             within("metadata", len(node.metadata_props))
