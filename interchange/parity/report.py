@@ -223,7 +223,9 @@ def _as_declared(difference: Difference, found: Array, declared: Declared | None
     """The difference; where there is none, whether the shape is the one that the model declares at these sizes."""
     if difference.problem is not None or declared is None or declared.kind != "tensor" or not declared.ranked:
         return difference
-    shape = [evaluate(d, at) if d is not None and symbols(d).keys() <= at.keys() else None for d in declared.shape]
+    known = [d is not None and symbols(d).keys() <= at.keys() for d in declared.shape]
+    # a formula that goes below 0 (batch - 2 at batch=1) is an axis that is empty, as slices have it
+    shape = [max(0, evaluate(d, at)) if k else None for d, k in zip(declared.shape, known, strict=True)]
     if len(shape) == found.ndim and all(want in (None, size) for want, size in zip(shape, found.shape, strict=True)):
         return difference
     return replace(difference, problem=f"the shape is {found.shape}, and the model declares {declared}")
