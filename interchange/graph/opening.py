@@ -169,10 +169,11 @@ def _count(proto: onnx.ModelProto, limits: Limits, where: str) -> None:
             axes += [n for t in graph.initializer if (n := len(t.dims)) > _LONG]
             within("rank", max(axes, default=0))  # a few too many are the finding of a rule
         within("values", values)
-        for node in graph.node:
-            within("metadata", len(node.metadata_props))
-            attributes += len(node.attribute)
-            within("attributes", attributes)
+        within("metadata", max([len(n.metadata_props) for n in graph.node], default=0))
+        held = [len(n.attribute) for n in graph.node]
+        attributes += sum(held)
+        within("attributes", attributes)
+        for node in itertools.compress(graph.node, held):
             for attribute in node.attribute:
                 tensors += len(attribute.tensors) + len(attribute.sparse_tensors)
                 one, more = attribute.HasField("g"), len(attribute.graphs)
