@@ -52,6 +52,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/eager.py
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/export_torch.py
+	$(BIN)/python benchmarks/check.py
 
 lint: $(VENV)/.installed-dev
 	@echo "== style"
