@@ -242,7 +242,9 @@ def one_node(schema: Any, opsets: dict[str, int], variable: str, text: str, attr
 
 @pytest.mark.conformance
 def test_every_operator_with_every_dtype(tmp_path: Path) -> None:
-    models = sweep()
+    made = sweep()
+    # a call that the format does not allow is a finding of its own (IX562), and no question of kernels
+    models = {n: m for n, m in made.items() if not Context(opening.in_memory(m), None, n).inferred.problems}
     predicted = predictions(models, [home.name for home in FETCHED])
     for home in FETCHED:
         real = loaded(models, tmp_path, home)
