@@ -314,14 +314,6 @@ class Context:
             if op in ops and not domain and not form.is_call:
                 yield from (node for node in form.nodes if node not in self.broken)
 
-    def whole_nodes(self) -> Iterator[tuple[NodeRef, OpSchema]]:
-        """The nodes nothing is wrong with so far, with their schema; not calls of local functions."""
-        for node in self.nodes():
-            if node not in self.broken and node.key not in self.functions:
-                schema = self.schema(node)
-                if schema is not None:
-                    yield node, schema
-
     def schema(self, node: NodeRef) -> OpSchema | None:
         """The schema of a node at its scope's opset, None if the registry has none."""
         found = self.look_up(node)

@@ -21,9 +21,6 @@ from interchange.graph.limits import Limits
 if TYPE_CHECKING:
     import onnx
 
-DENIALS = ("control-flow", "custom-domains", "undeclared-ranks")
-"""What honest models may have and `deny` refuses: the rules of `rules.policy`."""
-
 
 def check(
     model: str | os.PathLike[str] | bytes | ModelIR | onnx.ModelProto | opening.Written,
@@ -163,6 +160,8 @@ def _check_codes(*given: Sequence[str] | None) -> None:
 
 
 def _denials(deny: Sequence[str]) -> list[str]:
+    from interchange.checker.rules.policy import DENIALS
+
     for name in deny:
         if name not in DENIALS:
             raise UsageError(

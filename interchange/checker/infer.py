@@ -13,7 +13,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interchange.checker import budget, shapes
 from interchange.checker.context import Context, NodeRef, Scope, domain_of, sentence
@@ -23,9 +23,6 @@ from interchange.checker.rule import Problem
 from interchange.checker.typetext import elem_text, onnx_text, reader_text
 from interchange.errors import SchemaError
 from interchange.graph.limits import DEFAULT
-
-if TYPE_CHECKING:
-    pass
 
 _MAX_CALLS = 64  # functions that call functions; deeper is not looked at
 _MAX_LOOKS = 20_000  # nodes of functions, each counted once for each combination of types it is called with

@@ -245,7 +245,7 @@ def dead_nodes(work: Work, findings: Sequence[Finding]) -> Repairs:
 def unread_constants(work: Work, findings: Sequence[Finding]) -> Repairs:
     """Initializers that nothing reads."""
     for scope in (s for s in work.ctx.scopes if not s.is_function):
-        read = {n for node in scope.nodes for n in node.reads()} | set(scope.outputs) | set(scope.inputs)
+        read = scope.used | set(scope.outputs) | set(scope.inputs)
         dense, sparse = scope.proto.initializer, scope.proto.sparse_initializer
         unread = {i: t.name for i, t in enumerate(dense) if t.name not in read}
         unread_sparse = {i: t.values.name for i, t in enumerate(sparse) if t.values.name not in read}

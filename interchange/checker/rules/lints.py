@@ -9,8 +9,8 @@ from typing import Any
 
 from interchange.checker.context import Context, Scope, listed, plural
 from interchange.checker.rule import Problem, Problems, rule
+from interchange.checker.rules.tensors import reader_of
 from interchange.dtypes import from_onnx, is_float, nbytes
-from interchange.graph.reading import Reader
 from interchange.graph.tensor import Tensor
 
 _FLOAT64 = 11  # TensorProto.DOUBLE
@@ -136,12 +136,7 @@ def _weights(ctx: Context) -> Iterator[tuple[int, Any]]:
 
 def _read(ctx: Context, position: int) -> Tensor:
     tensor = ctx.model.graph.initializer[position]
-    reader = Reader(ctx.folder.window if ctx.folder is not None else _nowhere, {})
-    return reader.tensor(tensor, tensor.name, ctx.windows.get(position))
-
-
-def _nowhere(entries: Any, need: int, where: str) -> memoryview:
-    raise AssertionError("external data is not looked at without a folder")
+    return reader_of(ctx).tensor(tensor, tensor.name, ctx.windows.get(position))
 
 
 def _bytes_of(tensor: Any) -> int:

@@ -10,7 +10,7 @@ from interchange.checker.rule import Problem, Problems, rule
 
 @rule("IX596", "error", "Something that is denied")
 def denied(ctx: Context) -> Problems:
-    for name, look in _DENIALS.items():
+    for name, look in DENIALS.items():
         if name in ctx.deny:
             yield from look(ctx)
 
@@ -58,8 +58,9 @@ def _undeclared_rank(ctx: Context) -> Problems:
             )
 
 
-_DENIALS: dict[str, Callable[[Context], Problems]] = {
+DENIALS: dict[str, Callable[[Context], Problems]] = {
     "control-flow": _control_flow,
     "custom-domains": _custom_domain,
     "undeclared-ranks": _undeclared_rank,
 }
+"""What `deny` can name, and who looks for it."""

@@ -88,7 +88,7 @@ def data_errors(ctx: Context) -> list[tuple[FileError, Where]]:
     """What the reader of model files says of each tensor: one look for all rules below."""
     found = []
     for tensor, where, what, window in _tensors(ctx, _may_be_wrong):
-        reader = Reader(ctx.folder.window if ctx.folder is not None else _nowhere, {})
+        reader = reader_of(ctx)
         try:
             if _is_sparse(tensor):
                 reader.sparse(tensor, what).positions(what)
@@ -132,6 +132,11 @@ def _check_bools(tensor: Tensor, what: str) -> None:
 
 class _NotHereError(Exception):
     """The data of a tensor stands in a file, and the model in none."""
+
+
+def reader_of(ctx: Context) -> Reader:
+    """Reads the constants of a model; those in data files only where its folder is known."""
+    return Reader(ctx.folder.window if ctx.folder is not None else _nowhere, {})
 
 
 def _nowhere(entries: Mapping[str, str], need: int, where: str) -> memoryview:
