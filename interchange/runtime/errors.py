@@ -39,6 +39,14 @@ class InputsError(RuntimeInputError):
         return {**super().to_dict(), "problems": [p.to_dict() for p in self.problems]}
 
 
-def problem(code: str, message: str, found: str, expected: str, fix: str) -> RuntimeInputError:
-    """One thing that is wrong with an input."""
-    return RuntimeInputError(code, message, found=found, expected=expected, fix=fix)
+class InputError(RuntimeInputError):
+    """One thing that is wrong with the inputs. input: the one it is about; None where it is about several."""
+
+    input: str | None = None
+
+
+def problem(code: str, message: str, found: str, expected: str, fix: str, input: str | None = None) -> InputError:
+    """One thing that is wrong with the inputs, or with one of them."""
+    error = InputError(code, message, found=found, expected=expected, fix=fix)
+    error.input = input
+    return error

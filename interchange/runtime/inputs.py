@@ -95,7 +95,7 @@ class Inputs:
             elif name not in self.specs:
                 close = get_close_matches(str(name), order, 1)
                 fix = f"did you mean {close[0]}?" if close else "use the names of the model's inputs"
-                problems.append(problem("IX602", f"the model has no input {name!r}", f"{name!r}", expected, fix))
+                problems.append(problem("IX602", f"the model has no input {name!r}", f"{name!r}", expected, fix, str(name)))
             else:
                 given[name] = value
         missing = [self.specs[n] for n in order if n in self._required and given.get(n) is None]
@@ -107,6 +107,7 @@ class Inputs:
                     f"inputs: {names_of(self.specs[n] for n in given if given[n] is not None)}",
                     lines_of(missing),
                     f"give {names_of(missing)}",
+                    missing[0].name,
                 )
             )
         return {n: v for n, v in given.items() if v is not None}
@@ -213,13 +214,13 @@ def _wrong_shape(spec: ValueSpec, shape: tuple[int, ...], misfits: Sequence[int]
     if len(shape) != len(spec.shape):
         message = f"input {name} has {len(shape)} axes, the model takes {len(spec.shape)}"
         if len(shape) + 1 == len(spec.shape) and _fits(spec.shape[1:], shape):
-            return problem("IX604", message, found, str(spec), f"add the axis {spec.shape[0]}: {name}[None]")
-        return problem("IX604", message, found, str(spec), "reshape the array to the axes of the signature")
+            return problem("IX604", message, found, str(spec), f"add the axis {spec.shape[0]}: {name}[None]", name)
+        return problem("IX604", message, found, str(spec), "reshape the array to the axes of the signature", name)
     axes = ", ".join(f"axis {i} is {shape[i]} instead of {spec.shape[i]}" for i in misfits)
     orders = itertools.permutations(range(len(shape))) if len(shape) <= 5 else ()
     first = next((p for p in orders if _fits(spec.shape, [shape[i] for i in p])), None)
     fix = f"its axes look permuted: {name}.transpose{first}" if first else "give an array of the declared shape"
-    return problem("IX604", f"input {name} has another shape: {axes}", found, str(spec), fix)
+    return problem("IX604", f"input {name} has another shape: {axes}", found, str(spec), fix, name)
 
 
 def _fits(dims: Sequence[DimLike], shape: Sequence[int]) -> bool:
@@ -258,6 +259,7 @@ def _as_array(value: Any, spec: ValueSpec, problems: list[RuntimeInputError]) ->
                 f"{_kind_of(value)}: {error}",
                 str(spec),
                 "give a numpy array on the CPU, e.g. tensor.detach().cpu().numpy(), or nested lists of equal lengths",
+                spec.name,
             )
         )
         return None
@@ -340,7 +342,7 @@ def _strings(array: Array, spec: ValueSpec, problems: list[RuntimeInputError]) -
         bad = next((f"a {type(v).__name__} among them" for v in flat if not isinstance(v, str)), "")
     if bad:
         problems.append(
-            problem("IX603", f"input {spec.name} takes strings", bad, str(spec), f"convert it: {spec.name}.astype(str)")
+            problem("IX603", f"input {spec.name} takes strings", bad, str(spec), f"convert it: {spec.name}.astype(str)", spec.name)
         )
         return None
     result = np.empty(len(flat), object)
@@ -360,7 +362,7 @@ def _wrong_dtype(spec: ValueSpec, found: DType, plain: bool) -> RuntimeInputErro
         fix = f"convert it where you know that nothing is lost: {spec.name}.astype({wanted!r})"
     else:
         fix = f"convert it: {spec.name}.astype(ml_dtypes.{spec.dtype.name})"
-    return problem("IX603", f"input {spec.name} takes {wanted}", shown, str(spec), fix)
+    return problem("IX603", f"input {spec.name} takes {wanted}", shown, str(spec), fix, spec.name)
 
 
 def _kind_of(value: Any) -> str:

@@ -209,20 +209,34 @@ class Model:
         another dtype, IX604 another shape, IX605 sizes that disagree, IX606 a size out of bounds, IX607 a guard,
         IX608 no array, IX610 too many; UsageError IX821 no output of that name; RunError IX611.
         """
-        feeds = self._inputs.prepare(args, kwargs)
+        feeds = self.prepare(*args, **kwargs)
         names = self._names if outputs is None else self._wanted(outputs)
         if not names:  # the runtime takes that for all
             return {}
+        return dict(zip(names, self.execute(names, feeds), strict=True))
+
+    def prepare(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What `run` would feed for these inputs: C-contiguous arrays by name, all of them checked; runs nothing.
+
+        Raises InputsError as `run` does.
+        """
+        return self._inputs.prepare(args, kwargs)
+
+    def execute(self, names: Sequence[str], feeds: Mapping[str, Any], options: Any = None) -> list[Any]:
+        """Run feeds that `prepare` gave, as they are. names: the outputs wanted, one at least.
+
+        options: RunOptions of ONNX Runtime; another thread ends the run with ``options.terminate = True``.
+        Raises RunError IX611.
+        """
         session = self.session
         try:
             if self._native:
-                found = session.run(names, feeds)
-            else:
-                values = {n: to_ort(v) for n, v in feeds.items()}
-                found = [from_ort(v) for v in session.run_with_ort_values(names, values)]
+                found: list[Any] = session.run(names, feeds, options)
+                return found
+            values = {n: to_ort(v) for n, v in feeds.items()}
+            return [from_ort(v) for v in session.run_with_ort_values(names, values, options)]
         except Exception as error:  # the runtime's exceptions share no other base
             raise run_error(error, self._places, feeds.items()) from error
-        return dict(zip(names, found, strict=True))
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
         names = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
@@ -242,7 +256,7 @@ class Model:
         """A `Runner` for inputs of these shapes: fixed buffers, for many calls of one small model."""
         from interchange.runtime.runner import Runner
 
-        return Runner(self, self._inputs.prepare(args, kwargs))
+        return Runner(self, self.prepare(*args, **kwargs))
 
     def warm_up(self, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
         """Run once on zeros, at `sizes` (name -> value; the rest: the least admissible). Returns the sizes used.

@@ -1,0 +1,75 @@
+"""One request to one model, as every door hands it to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from interchange.dtypes import Array
+from interchange.errors import InterchangeError
+
+WAITING, RUNNING, DONE = range(3)
+
+
+class Call:
+    """A request on its way. Made by a door, answered exactly once, on the engine's thread, by `finish` or `fail`.
+
+    feeds: arrays by input name, which fit the signature.  rows: their size along the batch axis, 1 without one.
+    key: calls with equal keys may share a run.  wanted: the outputs asked for.
+    priority: 1 is served first; 0 means the default of 2.  deadline: on the engine's clock (`loop.time()`, seconds), or None.
+    received, queued, started: nanoseconds of `perf_counter_ns`.  decode_ns: what reading the request took.
+    """
+
+    __slots__ = (
+        "deadline", "decode_ns", "feeds", "key", "priority", "queued", "received", "rows", "started", "state", "timer",
+        "wanted",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        feeds: Mapping[str, Array],
+        wanted: Sequence[str],
+        *,
+        priority: int = 0,
+        deadline: float | None = None,
+        received: int = 0,
+    ) -> None:
+        self.feeds, self.wanted = feeds, wanted
+        self.priority, self.deadline = priority, deadline
+        self.received = received or perf_counter_ns()
+        self.rows, self.key, self.state = 1, (), WAITING
+        self.queued = self.started = self.decode_ns = 0
+        self.timer: Any = None
+
+    rows: int
+    key: Any
+
+    def finish(self, outputs: Sequence[Array]) -> None:
+        """The answer: an array for each name in `wanted`."""
+        raise NotImplementedError
+
+    def fail(self, error: InterchangeError) -> None:
+        """No answer, and why."""
+        raise NotImplementedError
+
+
+class FutureCall(Call):
+    """A call that somebody awaits: `future` becomes a dict from output name to array."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.future: asyncio.Future[dict[str, Array]] = loop.create_future()
+
+    def finish(self, outputs: Sequence[Array]) -> None:
+        """Hand the answer over, unless nobody waits any more."""
+        if not self.future.done():
+            self.future.set_result(dict(zip(self.wanted, outputs, strict=True)))
+
+    def fail(self, error: InterchangeError) -> None:
+        """Raise the error where the call is awaited."""
+        if not self.future.done():
+            self.future.set_exception(error)

@@ -1,0 +1,100 @@
+"""The engine: the models that are served, under every door. It lives on one event loop; only loading leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from interchange.dtypes import Array
+from interchange.errors import InterchangeError
+from interchange.serving.calls import FutureCall
+from interchange.serving.errors import ServingError
+from interchange.serving.served import Served
+from interchange.serving.settings import Settings
+
+
+class Engine:
+    """Models by name and version.
+
+    models: name -> version -> what is ready.  choose: how a request without a version picks one; see `find`.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.models: dict[str, dict[str, Served]] = {}
+        self._newest: dict[str, Served] = {}
+
+    # -- what is served -----------------------------------------------------------------------------------------------
+    def find(self, name: str, version: str = "") -> Served:
+        """The version of a model that answers; without a version the newest. Raises ServingError IX640, IX641."""
+        served = self._newest.get(name) if not version else self.models.get(name, {}).get(version)
+        if served is None:
+            raise self._unknown(name, version)
+        return served
+
+    def replace(self, name: str, versions: Iterable[Served]) -> list[Served]:
+        """Serve exactly these versions of a model from now on; returns those that were served before and are not now.
+
+        The caller closes them: they finish what they have.
+        """
+        before = self.models.pop(name, {})
+        now = {s.version: s for s in versions}
+        self._newest.pop(name, None)
+        if now:
+            self.models[name] = now
+            self._newest[name] = max(now.values(), key=lambda s: int(s.version))
+        return [s for s in before.values() if now.get(s.version) is not s]
+
+    def _unknown(self, name: str, version: str) -> ServingError:
+        if name not in self.models:
+            close = get_close_matches(name, self.models, 1)
+            return ServingError(
+                "IX640",
+                f"there is no model {name!r}",
+                found=name,
+                expected=", ".join(sorted(self.models)) or "no model is served",
+                fix=f"did you mean {close[0]}?" if close else "POST /v2/repository/index lists what there is",
+            )
+        return ServingError(
+            "IX641",
+            f"model {name!r} has no version {version!r}",
+            found=version,
+            expected=", ".join(self.models[name]),
+            fix="leave the version out for the newest, or change the model's `versions` setting",
+        )
+
+    # -- the door for Python ------------------------------------------------------------------------------------------
+    async def infer(
+        self,
+        name: str,
+        feeds: Mapping[str, Any],
+        *,
+        version: str = "",
+        outputs: Sequence[str] | None = None,
+        priority: int = 0,
+        timeout: float | None = None,
+    ) -> dict[str, Array]:
+        """The outputs of a model by name. timeout: seconds.
+
+        Raises ServingError IX640 to IX647, InputsError, and RunError as `interchange.runtime.Model.run` does.
+        """
+        loop = asyncio.get_running_loop()
+        served = self.find(name, version)
+        deadline = None if timeout is None else loop.time() + timeout
+        wanted = served.output_names if outputs is None else outputs
+        call = FutureCall(loop, served.model.prepare(feeds), wanted, priority=priority, deadline=deadline)
+        try:
+            served.submit(call)
+            return await call.future
+        except asyncio.CancelledError:
+            served.batcher.cancel(call)
+            raise
+
+    async def close(self, error: InterchangeError | None = None) -> None:
+        """Finish what runs, and serve nothing any more."""
+        served = [s for versions in self.models.values() for s in versions.values()]
+        self.models.clear()
+        self._newest.clear()
+        await asyncio.gather(*(s.close(error) for s in served))
