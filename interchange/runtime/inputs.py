@@ -95,7 +95,8 @@ class Inputs:
             elif name not in self.specs:
                 close = get_close_matches(str(name), order, 1)
                 fix = f"did you mean {close[0]}?" if close else "use the names of the model's inputs"
-                problems.append(problem("IX602", f"the model has no input {name!r}", f"{name!r}", expected, fix, str(name)))
+                message = f"the model has no input {name!r}"
+                problems.append(problem("IX602", message, f"{name!r}", expected, fix, str(name)))
             else:
                 given[name] = value
         missing = [self.specs[n] for n in order if n in self._required and given.get(n) is None]
@@ -342,7 +343,14 @@ def _strings(array: Array, spec: ValueSpec, problems: list[RuntimeInputError]) -
         bad = next((f"a {type(v).__name__} among them" for v in flat if not isinstance(v, str)), "")
     if bad:
         problems.append(
-            problem("IX603", f"input {spec.name} takes strings", bad, str(spec), f"convert it: {spec.name}.astype(str)", spec.name)
+            problem(
+                "IX603",
+                f"input {spec.name} takes strings",
+                bad,
+                str(spec),
+                f"convert it: {spec.name}.astype(str)",
+                spec.name,
+            )
         )
         return None
     result = np.empty(len(flat), object)

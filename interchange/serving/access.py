@@ -23,7 +23,7 @@ class Access:
     def check(self, authorization: str | None, right: Right, model: str = "") -> Token | None:
         """Whether a request may go on. authorization: its header, ``Bearer SECRET``.  model: which one it is about.
 
-        Returns the token that it brought, if it needed one. Raises ServingError IX654 (none, or an unknown one) or IX655.
+        Returns the token that it brought, if it needed one. Raises ServingError IX654 (none, or an unknown one), IX655.
         """
         if right == "open" or (right == "inference" and not self._asked):
             return None

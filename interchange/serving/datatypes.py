@@ -49,7 +49,7 @@ def read_tensor(data: Buffer, datatype: str, shape: Sequence[int], name: str) ->
             f"the bytes of {name} do not fill its shape",
             input=name,
             found=f"{len(view)} bytes",
-            expected=f"{datatype}{list(shape)}: {count} elements of {dtype.itemsize} bytes, {count * dtype.itemsize} in all",
+            expected=f"{datatype}{list(shape)}: {count} x {dtype.itemsize} = {count * dtype.itemsize} bytes",
             fix="send the elements in row-major order, little endian, without padding",
         )
     array: Array = np.frombuffer(view, dtype).reshape(shape)

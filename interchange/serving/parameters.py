@@ -75,7 +75,7 @@ def classes_wanted(parameters: Mapping[str, Any], output: str) -> int | None:
 
 
 def classify(scores: Array, count: int, labels: Sequence[str], output: str) -> Array:
-    """The best classes of each row: texts ``score:index`` or ``score:index:label``, of shape [..., min(count, classes)].
+    """The best classes of each row: texts ``score:index[:label]``, of shape [..., min(count, classes)].
 
     Raises ServingError IX638 for an output that has no numbers or no axes.
     """

@@ -15,12 +15,14 @@ class ModelSettings:
     """How one model is served.
 
     versions: which of the model's versions are served: the latest N (an int), those listed (a tuple), or "all".
-    batching: run requests that wait together as one batch. None: where a trial at loading shows that it changes nothing.
+    batching: run requests that wait together as one batch. None: where a trial at loading shows that it changes no
+    answer.
     max_batch: rows of one run.  max_delay_ms: how long the first request of a batch waits for others; 0 never waits.
     max_queue: requests that may wait; one more is told to come again (429).  timeout_ms: how long a request may take,
     waiting included; None has no limit. A request may ask for less.
     instances: runs that may go on at once.  threads: of one run; None chooses: all cores shared by the instances.
-    execution: "inline" runs on the thread of the network, for models of microseconds; "thread" beside it; "auto" measures.
+    execution: "inline" runs on the thread of the network, for models of microseconds; "thread" beside it; "auto"
+    measures.
     pad: a named size -> the sizes it is filled up to with zeros, so that unequal requests share a batch. It is tried at
     loading whether the outputs stay what they were.
     cache: how many answers are kept for requests that come again; 0 keeps none.
@@ -65,8 +67,8 @@ class Token:
 class Settings:
     """How the server runs.
 
-    host, http_port, grpc_port: where it listens; port 0 chooses a free one, None opens no such door.  uds: the path of a
-    Unix domain socket for HTTP as well.  workers: processes that share the ports.
+    host, http_port, grpc_port: where it listens; port 0 chooses a free one, None opens no such door.  uds: the path of
+    a Unix domain socket for HTTP as well.  workers: processes that share the ports.
     tls_certificate, tls_key: PEM files; both doors speak TLS then.
     tokens: with any, a request must bring one; administration is off without one that has the right.
     watch_seconds: how often the repository is looked at for changes; None never.

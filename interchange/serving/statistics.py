@@ -40,8 +40,8 @@ class Histogram:
 class Statistics:
     """Of one version of a model (Triton's statistics extension, and the metrics).
 
-    A phase is timed for each request: `queue` waiting, `input` reading and joining, `compute` the run, `output` splitting
-    and writing; `request` is all of it.
+    A phase is timed for each request: `queue` waiting, `input` reading and joining, `compute` the run, `output`
+    splitting and writing; `request` is all of it.
     """
 
     def __init__(self) -> None:

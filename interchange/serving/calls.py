@@ -18,7 +18,8 @@ class Call:
 
     feeds: arrays by input name, which fit the signature.  rows: their size along the batch axis, 1 without one.
     key: calls with equal keys may share a run.  wanted: the outputs asked for.
-    priority: 1 is served first; 0 means the default of 2.  deadline: on the engine's clock (`loop.time()`, seconds), or None.
+    priority: 1 is served first; 0 means the default of 2.  deadline: seconds on the engine's clock (`loop.time()`), or
+    None.
     received, queued, started: nanoseconds of `perf_counter_ns`.  decode_ns: what reading the request took.
     """
 
