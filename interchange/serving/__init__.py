@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from interchange.serving.errors import ServingError
+from interchange.protocol.errors import ServingError
 from interchange.serving.settings import ModelSettings, Settings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hmac
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from interchange.serving.errors import ServingError
+from interchange.protocol.errors import ServingError
 from interchange.serving.settings import Settings, Token
 
 # open: health, the page, its OpenAPI; inference: models, their metadata, metrics; admin: load, unload

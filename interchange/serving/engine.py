@@ -9,8 +9,8 @@ from typing import Any
 
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError
+from interchange.protocol.errors import ServingError
 from interchange.serving.calls import FutureCall
-from interchange.serving.errors import ServingError
 from interchange.serving.served import Served
 from interchange.serving.settings import Settings
 

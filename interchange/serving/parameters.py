@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interchange.dtypes import Array, string
-from interchange.serving.errors import ServingError
+from interchange.protocol.errors import ServingError
 
 # taken by this server; whatever else somebody sends is refused by name, not ignored
 REQUEST = ("priority", "timeout", "binary_data_output")

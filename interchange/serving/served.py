@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from interchange.dims import Dim
 from interchange.dtypes import Array, DType, name_of
 from interchange.errors import InterchangeError
-from interchange.serving.datatypes import DATATYPES
-from interchange.serving.errors import ServingError
+from interchange.protocol.datatypes import DATATYPES
+from interchange.protocol.errors import ServingError
 from interchange.serving.statistics import Statistics
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from interchange.dtypes import BY_NAME, Array, DType, string
-from interchange.serving.errors import ServingError
+from interchange.protocol.errors import ServingError
 
 # BF16 is Triton's and KServe's addition; no other element type has a name in the protocol
 DTYPES: dict[str, DType] = {
@@ -32,7 +32,7 @@ DATATYPES: dict[DType, str] = {d: n for n, d in DTYPES.items()}
 _LENGTH = struct.Struct("<I")
 
 
-def read_tensor(data: Buffer, datatype: str, shape: Sequence[int], name: str) -> Array:
+def read_tensor(data: bytes | bytearray | memoryview, datatype: str, shape: Sequence[int], name: str) -> Array:
     """The tensor that little-endian bytes hold, without a copy where they are aligned; BYTES become texts.
 
     Raises ServingError IX636 when the bytes do not fill the shape exactly, IX633 for BYTES that are no UTF-8 or a BOOL
