@@ -17,14 +17,15 @@ class Call:
     """A request on its way. Made by a door, answered exactly once, on the engine's thread, by `finish` or `fail`.
 
     feeds: arrays by input name, which fit the signature.  rows: their size along the batch axis, 1 without one.
+    elements: of all of them together.
     key: calls with equal keys may share a run.  wanted: the outputs asked for.
     priority: 1 is served first; 0 means the default of 2.  deadline: seconds on the engine's clock (`loop.time()`), or
     None.
-    received, queued, started: nanoseconds of `perf_counter_ns`.  decode_ns: what reading the request took.
+    received, queued: nanoseconds of `perf_counter_ns`.  decode_ns: what reading the request took.
     """
 
     __slots__ = (
-        "deadline", "decode_ns", "feeds", "key", "priority", "queued", "received", "rows", "started", "state", "timer",
+        "deadline", "decode_ns", "elements", "feeds", "key", "priority", "queued", "received", "rows", "state", "timer",
         "wanted",
     )  # fmt: skip
 
@@ -40,8 +41,9 @@ class Call:
         self.feeds, self.wanted = feeds, wanted
         self.priority, self.deadline = priority, deadline
         self.received = received or perf_counter_ns()
-        self.rows, self.key, self.state = 1, (), WAITING
-        self.queued = self.started = self.decode_ns = 0
+        self.rows, self.elements, self.state = 1, 0, WAITING
+        self.key: Any = ()
+        self.queued = self.decode_ns = 0
         self.timer: Any = None
 
     rows: int

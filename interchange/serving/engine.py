@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError
+from interchange.serving.batching import Batcher
 from interchange.serving.calls import FutureCall
 from interchange.serving.served import Served
 from interchange.serving.settings import Settings
@@ -18,12 +19,13 @@ from interchange.serving.settings import Settings
 class Engine:
     """Models by name and version.
 
-    models: name -> version -> what is ready.  choose: how a request without a version picks one; see `find`.
+    models: name -> version -> what is ready.  on_wedged: told of a model whose run does not stop when it is told to.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.models: dict[str, dict[str, Served]] = {}
+        self.on_wedged: Callable[[Served], None] | None = None
         self._newest: dict[str, Served] = {}
 
     # -- what is served -----------------------------------------------------------------------------------------------
@@ -41,6 +43,9 @@ class Engine:
         """
         before = self.models.pop(name, {})
         now = {s.version: s for s in versions}
+        for served in now.values():
+            if before.get(served.version) is not served:
+                served.batcher = Batcher(served, asyncio.get_running_loop(), self.on_wedged)
         self._newest.pop(name, None)
         if now:
             self.models[name] = now

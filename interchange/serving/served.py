@@ -62,7 +62,8 @@ class Admitted(NamedTuple):
     """What is known of a combination of input shapes that fits the model."""
 
     rows: int
-    key: tuple[Any, ...]
+    key: int  # inputs of one key may share a run; 0: always alone
+    elements: int  # over all inputs
 
 
 class Served:
@@ -97,7 +98,11 @@ class Served:
 
         Raises InputsError, and ServingError IX643 for a full queue.
         """
-        call.rows, call.key = self.admit(call.feeds)
+        call.rows, key, call.elements = self.admit(call.feeds)
+        # equal keys share a run: the same shapes but for the rows, and the same outputs
+        call.key = key if call.wanted is self.output_names else (key, *call.wanted)
+        if not key:
+            call.key = (id(call),)
         self.batcher.add(call)
 
     def metadata(self, versions: list[str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class ModelSettings:
     which is faster for large batches.
     canary: version -> the part of the requests without a version that goes there.  shadow: version -> the part of the
     requests that is run there as well, its answers compared and dropped.
+    sample: an .npz file with inputs to try it on at loading; without it zeros at small sizes.
     labels: the names of the classes, for the classification parameter.
     allow_unranked: see `interchange.load`.
     """
@@ -48,6 +49,7 @@ class ModelSettings:
     weights: Literal["private", "shared"] = "private"
     canary: Mapping[str, float] = field(default_factory=dict)
     shadow: Mapping[str, float] = field(default_factory=dict)
+    sample: Path | None = None
     labels: tuple[str, ...] = ()
     allow_unranked: bool = False
 
