@@ -18,8 +18,8 @@ from interchange.dims import Dim, Spec, symbols
 from interchange.dtypes import Array, is_float, is_integer
 from interchange.errors import InterchangeError
 from interchange.parity.compare import compare
+from interchange.protocol.errors import ServingError
 from interchange.sampling import random_array, sample_sizes
-from interchange.serving.errors import ServingError
 from interchange.serving.served import Admitted, Served
 
 if TYPE_CHECKING:
