@@ -11,6 +11,7 @@ from interchange.serving.engine import Engine
 from interchange.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from interchange.serving.observing import Observer
     from interchange.serving.operations import Operations
 
 
@@ -19,6 +20,7 @@ class App:
     """One serving process: its settings, its engine, who may ask it, and what beside inference it answers.
 
     draining: /v2/health/ready says no, requests are still answered.  connections, refused: of the HTTP door.
+    observers: told of every request that was answered; mostly there is none, and then nothing is done for them.
     """
 
     settings: Settings
@@ -28,3 +30,4 @@ class App:
     draining: bool = False
     connections: int = 0
     started: float = field(default_factory=time.time)
+    observers: tuple[Observer, ...] = ()
