@@ -67,7 +67,7 @@ class Folder:
             if self.trust_links:
                 fd = os.open(real, _FLAGS)
             elif root in real.parents:
-                fd = _open_below(root, real.relative_to(root).parts)
+                fd = open_below(root, real.relative_to(root).parts)
             else:
                 raise _refused(location, where, "the folder itself, or a link that leads out of it", _FIX_LINK)
         except FileNotFoundError:
@@ -104,8 +104,8 @@ def check_location(location: str, where: str) -> None:
         raise _refused(location, where, "a path that is empty, absolute, or has .. or \\ in it", _FIX)
 
 
-def _open_below(root: Path, parts: tuple[str, ...]) -> int:
-    """Open root/parts, following no link on the way."""
+def open_below(root: Path, parts: tuple[str, ...]) -> int:
+    """A descriptor of root/parts, opened for reading without following a link on the way. Raises OSError."""
     folder = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         for part in parts[:-1]:

@@ -156,7 +156,7 @@ class Draft:
         written = [target]
         with self._refusal():
             mode = mode_of(target)
-            old = _data_files(target) or set()
+            old = _own_data_files(target) or set()
             if self._data is not None:
                 name = f"{_stem(target)}.{self._data.sha256[:12]}.data"
                 written.append(target.parent / name)
@@ -196,7 +196,7 @@ class Draft:
 
 def _remove(target: Path, names: set[str]) -> None:
     """Remove data files which the model that is at `target` now does not need."""
-    needed = _data_files(target) if names else None
+    needed = _own_data_files(target) if names else None
     if needed is None:
         return
     for name in names - needed:
@@ -279,16 +279,21 @@ def _stem(target: Path) -> str:
     return re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", name)
 
 
-def _data_files(target: Path) -> set[str] | None:
+def _own_data_files(target: Path) -> set[str] | None:
     """The data files of our own making that the model at `target` refers to; None when that cannot be told."""
     pattern = re.compile(re.escape(_stem(target)) + r"\.[0-9a-f]{12}\.data")
     try:
         proto = parse(open_file(target)[0], "", None).proto
     except FileError as error:
         return set() if error.code == "IX302" or not os.path.lexists(target) else None
+    return {name for name in data_files(proto) if pattern.fullmatch(name)}
+
+
+def data_files(proto: onnx.ModelProto) -> set[str]:
+    """The locations of a model's weights beside its file, as it names them; nothing of them is checked."""
     graphs, found = [proto.graph], set()
     while graphs:
         graph = graphs.pop()
         graphs += [g for n in graph.node for a in n.attribute for g in (a.g, *a.graphs) if g.ListFields()]
         found |= {e.value for t in graph.initializer for e in t.external_data if e.key == "location"}
-    return {name for name in found if pattern.fullmatch(name)}
+    return found
