@@ -12,6 +12,7 @@ from interchange.serving.settings import Settings
 
 if TYPE_CHECKING:
     from interchange.serving.observing import Observer
+    from interchange.serving.observing import Observer
     from interchange.serving.operations import Operations
 
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class App:
     """One serving process: its settings, its engine, who may ask it, and what beside inference it answers.
 
-    draining: /v2/health/ready says no, requests are still answered.  connections, refused: of the HTTP door.
+    draining: /v2/health/ready says no, requests are still answered.  connections: of the HTTP door.
+    observers: told of every answer.
     observers: told of every request that was answered; mostly there is none, and then nothing is done for them.
     """
 
@@ -29,5 +31,6 @@ class App:
     operations: Operations
     draining: bool = False
     connections: int = 0
+    observers: list[Observer] = field(default_factory=list)
     started: float = field(default_factory=time.time)
     observers: tuple[Observer, ...] = ()

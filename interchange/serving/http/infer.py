@@ -1,0 +1,346 @@
+"""An inference over HTTP: from a body to a call, and from its outputs to an answer; JSON and the binary extension."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from interchange.dtypes import Array
+from interchange.errors import InterchangeError
+from interchange.protocol.datatypes import read_tensor, tensor_bytes
+from interchange.protocol.errors import ServingError
+from interchange.runtime.errors import InputError, InputsError, problem
+from interchange.serving.calls import Call
+from interchange.serving.http.tensors import data_json, parse, read_data, read_shape, shape_json
+from interchange.serving.parameters import INPUT, OUTPUT, classes_wanted, classify, known, read_options
+from interchange.serving.served import Port, Served
+
+if TYPE_CHECKING:
+    from interchange.serving.http.connection import Connection
+    from interchange.serving.http.heads import Head
+
+_MEMBERS = frozenset(("id", "parameters", "inputs", "outputs"))
+_INPUT_MEMBERS = frozenset(("name", "shape", "datatype", "parameters", "data"))
+_NONE: dict[str, Any] = {}
+
+
+class HttpCall(Call):
+    """A call of a connection. binary: outputs that are answered as bytes behind the JSON."""
+
+    __slots__ = ("binary", "classes", "connection", "id", "served")
+
+    def __init__(self, connection: Connection, served: Served, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connection, self.served = connection, served
+        self.id: str | None = None
+        self.binary: frozenset[str] = frozenset()
+        self.classes: dict[str, int] = _NONE
+
+    def finish(self, outputs: Sequence[Array]) -> None:
+        """Write the answer."""
+        served = self.served
+        if self.classes:
+            labels = served.settings.labels
+            outputs = [
+                classify(o, self.classes[n], labels, n) if n in self.classes else o
+                for n, o in zip(self.wanted, outputs, strict=True)
+            ]
+        parts = [_opening(served)]
+        if self.id is not None:
+            parts.append(b'"id":%b,' % orjson.dumps(self.id))
+        parts.append(b'"outputs":[')
+        tail: list[bytes] = []
+        heads = _output_heads(served)
+        comma = b""
+        for name, output in zip(self.wanted, outputs, strict=True):
+            parts += (comma, _CLASSES_HEAD % orjson.dumps(name) if name in self.classes else heads[name])
+            parts.append(shape_json(output.shape))
+            if name in self.binary:
+                data = tensor_bytes(output)
+                parts.append(b',"parameters":{"binary_data_size":%d}}' % len(data))
+                tail.append(data)
+            else:
+                parts += (b',"data":', data_json(output), b"}")
+            comma = b","
+        parts.append(b"]}")
+        text = b"".join(parts)
+        if self.binary:
+            self.connection.answer_binary(text, tail)
+        else:
+            self.connection.answer_json(text)
+
+    def fail(self, error: InterchangeError) -> None:
+        """Write what is wrong."""
+        self.connection.answer_error(error)
+
+
+_CLASSES_HEAD = b'{"name":%b,"datatype":"BYTES","shape":'
+
+
+def _opening(served: Served) -> bytes:
+    found = served.__dict__.get("_json_opening")
+    if found is None:
+        found = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(served.name), orjson.dumps(served.version))
+        served.__dict__["_json_opening"] = found
+    return found
+
+
+def _output_heads(served: Served) -> dict[str, bytes]:
+    found = served.__dict__.get("_json_outputs")
+    if found is None:
+        found = {
+            n: b'{"name":%b,"datatype":"%b","shape":' % (orjson.dumps(n), p.datatype.encode())
+            for n, p in served.outputs.items()
+        }
+        served.__dict__["_json_outputs"] = found
+    return found
+
+
+def begin(connection: Connection, served: Served, head: Head, body: bytes | memoryview, received: int) -> HttpCall:
+    """Read an inference request and queue it. Raises InterchangeError: all that is wrong with it."""
+    size = head.json_length
+    if size is None:
+        document, rest = parse(body), memoryview(b"")
+    elif size == 0:
+        return _begin_raw(connection, served, body, received)
+    else:
+        if size > len(body):
+            raise _bad_size("Inference-Header-Content-Length", size, f"at most the {len(body)} bytes of the body")
+        view = memoryview(body)
+        document, rest = parse(view[:size]), view[size:]
+    if not _MEMBERS.issuperset(document):
+        raise _bad_member(next(iter(document.keys() - _MEMBERS)), "the request", _MEMBERS)
+    parameters = document.get("parameters") or _NONE
+    entries = document.get("inputs")
+    if type(entries) is not list or type(parameters) is not dict:
+        raise _not_a("inputs" if type(parameters) is dict else "parameters", entries, parameters)
+    feeds = read_inputs(served.inputs, entries, rest, connection.door.settings.max_elements)
+    deadline = None
+    priority = 0
+    if parameters:
+        priority, timeout = read_options(parameters)
+        if timeout is not None:
+            deadline = connection.door.loop.time() + timeout
+    wanted, classes, binary = served.output_names, _NONE, frozenset[str]()
+    asked = document.get("outputs")
+    if asked or "binary_data_output" in parameters:
+        wanted, classes, binary = read_outputs(served, asked or [], parameters.get("binary_data_output", False))
+    call = HttpCall(connection, served, feeds, wanted, priority=priority, deadline=deadline, received=received)
+    if "id" in document:
+        call.id = document["id"]
+        if type(call.id) is not str:
+            raise _not_text("id", document["id"])
+    call.classes, call.binary = classes, binary
+    call.decode_ns = perf_counter_ns() - received
+    served.submit(call)
+    return call
+
+
+def read_inputs(ports: Mapping[str, Port], entries: list[Any], rest: memoryview, most: int) -> dict[str, Array]:
+    """The arrays of a request's inputs. rest: the bytes behind the JSON, all of which must belong to an input.
+
+    Raises InputsError with what is wrong with each of them.
+    """
+    feeds: dict[str, Array] = {}
+    problems: list[InputError | ServingError] = []
+    at = 0
+    for entry in entries:
+        try:
+            if type(entry) is not dict or type(name := entry.get("name")) is not str:
+                raise _no_name("inputs", entry)
+            if name in feeds:
+                raise _twice("input", name)
+            if not _INPUT_MEMBERS.issuperset(entry):
+                raise _bad_member(next(iter(entry.keys() - _INPUT_MEMBERS)), f"input {name}", _INPUT_MEMBERS, name)
+            parameters = entry.get("parameters")
+            size = None if parameters is None else _binary_size(parameters, name, len(rest) - at)
+            begin, at = at, at + (size or 0)
+            shape = read_shape(entry.get("shape"), name, most)
+            port = ports.get(name)
+            if port is None:
+                raise unknown_input(name, ports)
+            if entry.get("datatype") != port.datatype:
+                raise other_datatype(port, entry.get("datatype"))
+            if size is None:
+                feeds[name] = read_data(entry.get("data"), port, shape)
+            elif "data" in entry:
+                raise _bad_member("data", f"input {name}, whose data are binary", _INPUT_MEMBERS - {"data"}, name)
+            else:
+                feeds[name] = read_tensor(rest[begin:at], port.datatype, shape, name)
+        except (ServingError, InputError) as error:
+            problems.append(error)
+    if at != len(rest) and not problems:
+        problems.append(_bad_size("binary_data_size", at, f"the {len(rest)} bytes behind the JSON, over all inputs"))
+    if problems:
+        raise InputsError(problems)
+    return feeds
+
+
+def _binary_size(parameters: Any, name: str, left: int) -> int | None:
+    if type(parameters) is not dict:
+        raise _not_a("parameters", None, parameters)
+    known(parameters, INPUT, f"input {name}", name)
+    size = parameters.get("binary_data_size")
+    if size is not None and (type(size) is not int or not 0 <= size <= left):
+        raise _bad_size("binary_data_size", size, f"at most the {left} bytes that are left behind the JSON", name)
+    return size
+
+
+def read_outputs(
+    served: Served, entries: Any, all_binary: Any
+) -> tuple[tuple[str, ...], dict[str, int], frozenset[str]]:
+    """What is wanted, how many classes of which outputs, and which are answered as bytes."""
+    if type(entries) is not list or type(all_binary) is not bool:
+        raise _not_a("outputs" if type(all_binary) is bool else "binary_data_output", entries, all_binary)
+    names: list[str] = []
+    classes: dict[str, int] = {}
+    binary: set[str] = set()
+    for entry in entries:
+        if type(entry) is not dict or type(name := entry.get("name")) is not str:
+            raise _no_name("outputs", entry)
+        if name in names:
+            raise _twice("output", name)
+        if name not in served.outputs:
+            raise unknown_output(name, served)
+        extra = entry.keys() - {"name", "parameters"}
+        if extra:
+            raise _bad_member(extra.pop(), f"output {name}", frozenset(("name", "parameters")))
+        parameters = entry.get("parameters") or _NONE
+        if type(parameters) is not dict:
+            raise _not_a("parameters", None, parameters)
+        known(parameters, OUTPUT, f"output {name}")
+        as_bytes = parameters.get("binary_data", all_binary)
+        if type(as_bytes) is not bool:
+            raise _not_a("binary_data", None, as_bytes)
+        names.append(name)
+        if as_bytes:
+            binary.add(name)
+        count = classes_wanted(parameters, name)
+        if count is not None:
+            classes[name] = count
+    if not names:
+        return served.output_names, classes, frozenset(served.output_names if all_binary else ())
+    return tuple(names), classes, frozenset(binary)
+
+
+def _begin_raw(connection: Connection, served: Served, body: bytes | memoryview, received: int) -> HttpCall:
+    """The whole body is the data of the only input; what is not said is deduced: one open axis, or rows."""
+    required = [p for p in served.inputs.values() if not p.optional]
+    port = required[0] if len(required) == 1 else None
+    if port is None or sum(d < 0 for d in port.shape) > 1:
+        raise ServingError(
+            "IX636",
+            "a raw request is for a model with one input that has at most one open axis",
+            found=", ".join(str(p.spec) for p in required),
+            expected="one input",
+            fix="describe the inputs in JSON before their bytes, and send Inference-Header-Content-Length",
+        )
+    fixed = port.dtype.itemsize
+    for size in port.shape:
+        fixed *= max(size, 1) if size >= 0 else 1
+    open_size = 1 if port.datatype == "BYTES" else len(body) // fixed
+    shape = tuple(open_size if d < 0 else d for d in port.shape)
+    if port.datatype == "BYTES":
+        body = len(body).to_bytes(4, "little") + bytes(body)
+    feeds = {port.name: read_tensor(body, port.datatype, shape, port.name)}
+    call = HttpCall(connection, served, feeds, served.output_names, received=received)
+    call.binary = frozenset(served.output_names)
+    call.decode_ns = perf_counter_ns() - received
+    served.submit(call)
+    return call
+
+
+# -- what can be wrong ------------------------------------------------------------------------------------------------
+def unknown_input(name: str, ports: Mapping[str, Port]) -> InputError:
+    """The error for an input that the model has not."""
+    expected = ", ".join(str(p.spec) for p in ports.values())
+    fix = "use the names of the model's inputs"
+    return problem("IX602", f"the model has no input {name!r}", repr(name), expected, fix, name)
+
+
+def unknown_output(name: str, served: Served) -> ServingError:
+    """The error for an output that the model has not."""
+    return ServingError(
+        "IX637",
+        f"the model has no output {name!r}",
+        found=name,
+        expected=", ".join(served.outputs),
+        fix="use the names of the model's outputs, or leave `outputs` out for all of them",
+    )
+
+
+def other_datatype(port: Port, found: Any) -> InputError:
+    """The error for an input of another datatype."""
+    message = f"input {port.name} takes {port.datatype}"
+    fix = f"convert the data, and send datatype {port.datatype}"
+    return problem("IX603", message, _shown(found), f"{port.datatype}, for {port.spec}", fix, port.name)
+
+
+def _twice(kind: str, name: str) -> ServingError:
+    return ServingError(
+        "IX635",
+        f"{kind} {name!r} is there twice",
+        input=name if kind == "input" else None,
+        found=f"two {kind}s named {name}",
+        expected="each name once",
+        fix="send it once",
+    )
+
+
+def _bad_member(name: str, whose: str, members: frozenset[str], input: str | None = None) -> ServingError:
+    return ServingError(
+        "IX631",
+        f"{whose} has a member that the protocol does not have",
+        input=input,
+        found=_shown(name),
+        expected=", ".join(sorted(members)),
+        fix="leave it out, or look at its spelling",
+    )
+
+
+def _no_name(where: str, entry: Any) -> ServingError:
+    return ServingError(
+        "IX631",
+        f"an entry of {where} is no object with a name",
+        found=_shown(entry),
+        expected='an object with a text "name"',
+        fix=f"look at /openapi.json for the form of {where}",
+    )
+
+
+def _not_a(member: str, *values: Any) -> ServingError:
+    kind = {"inputs": "a list", "outputs": "a list", "parameters": "an object"}.get(member, "true or false")
+    value = next((v for v in reversed(values) if v is not None), None) if member != "inputs" else values[0]
+    return ServingError(
+        "IX631",
+        f"{member} is not {kind}",
+        found=_shown(value),
+        expected=kind,
+        fix="look at /openapi.json for the form of a request",
+    )
+
+
+def _not_text(member: str, value: Any) -> ServingError:
+    return ServingError(
+        "IX631", f"{member} is no text", found=_shown(value), expected="a text", fix=f'for example "{member}": "42"'
+    )
+
+
+def _bad_size(name: str, found: Any, expected: str, input: str | None = None) -> ServingError:
+    return ServingError(
+        "IX636",
+        f"{name} does not fit the body",
+        input=input,
+        found=_shown(found),
+        expected=expected,
+        fix="count the bytes: the JSON, then the data of each input in the order of `inputs`",
+    )
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 100 else f"{text[:97]}..."
