@@ -12,7 +12,6 @@ from interchange.serving.settings import Settings
 
 if TYPE_CHECKING:
     from interchange.serving.observing import Observer
-    from interchange.serving.observing import Observer
     from interchange.serving.operations import Operations
 
 
@@ -31,6 +30,5 @@ class App:
     operations: Operations
     draining: bool = False
     connections: int = 0
-    observers: list[Observer] = field(default_factory=list)
     started: float = field(default_factory=time.time)
     observers: tuple[Observer, ...] = ()
