@@ -20,7 +20,6 @@ class App:
     """One serving process: its settings, its engine, who may ask it, and what beside inference it answers.
 
     draining: /v2/health/ready says no, requests are still answered.  connections: of the HTTP door.
-    observers: told of every answer.
     observers: told of every request that was answered; mostly there is none, and then nothing is done for them.
     """
 
