@@ -33,6 +33,7 @@ class ModelSettings:
     sample: an .npz file with inputs to try it on at loading; without it zeros at small sizes.
     labels: the names of the classes, for the classification parameter.
     allow_unranked: see `interchange.load`.
+    config_pbtxt: follow Triton's file in the model's folder, where the settings of this model are the defaults.
     """
 
     versions: Versions = 1
@@ -52,6 +53,7 @@ class ModelSettings:
     sample: Path | None = None
     labels: tuple[str, ...] = ()
     allow_unranked: bool = False
+    config_pbtxt: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,8 @@ class Settings:
     """How the server runs.
 
     host, http_port, grpc_port: where it listens; port 0 chooses a free one, None opens no such door.  uds: the path of
-    a Unix domain socket for HTTP as well.  workers: processes that share the ports.
+    a Unix domain socket for HTTP as well.  uds_mode: its permissions.
+    workers: processes that share the ports.
     tls_certificate, tls_key: PEM files; both doors speak TLS then.
     tokens: with any, a request must bring one; administration is off without one that has the right.
     watch_seconds: how often the repository is looked at for changes; None never.
@@ -90,6 +93,7 @@ class Settings:
     http_port: int | None = 8000
     grpc_port: int | None = 8001
     uds: Path | None = None
+    uds_mode: int = 0o600
     workers: int = 1
     tls_certificate: Path | None = None
     tls_key: Path | None = None
