@@ -201,9 +201,9 @@ class Connection(asyncio.Protocol):
         self.busy = True
         self.received_bytes = len(body)
         self.last = self.door.clock
-        error = None if head.allowed else self._refused(head)
-        if error is not None:
-            self.answer_error(error)
+        refused = None if head.allowed else self._refused(head)
+        if refused is not None:
+            self.answer_error(refused)
             return
         try:
             if head.encoding and head.encoding != "identity":
