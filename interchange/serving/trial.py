@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interchange.dims import Dim, Spec, symbols
-from interchange.dtypes import Array, is_float, is_integer
+from interchange.dtypes import Array, is_float, is_integer, string
 from interchange.errors import InterchangeError
 from interchange.parity.compare import compare
 from interchange.protocol.errors import ServingError
@@ -225,6 +225,8 @@ def _random_rows(
         array = random_array(Spec(spec.name, spec.dtype, spec.shape), sizes, rng, None)
         if is_float(spec.dtype):
             array = (array.astype(np.float64) * 10.0 ** (scale - 2)).astype(spec.dtype)
+        elif scale == 1:
+            array = np.full_like(array, "" if spec.dtype == string else 0)
         elif is_integer(spec.dtype) and spread > 1:
             array = (array * rng.integers(0, min(spread * scale, 127), array.shape)).astype(spec.dtype)
         found[spec.name] = array
