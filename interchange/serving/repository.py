@@ -103,9 +103,10 @@ class Repository:
             entries = {e.name: e for e in self._entries(root, at_once)}
         except OSError as error:
             raise no_repository(error.strerror or str(error)) from None
-        if not at_once:
-            entries = self._quietly(entries)
-        return entries
+        files = {p for e in entries.values() for f in e.versions for p in f.files}
+        self._data = {p: v for p, v in self._data.items() if p in files}
+        self._texts = {p: v for p, v in self._texts.items() if p in files}
+        return entries if at_once else self._quietly(entries)
 
     def _root(self) -> Path:
         """The folder that nothing may lead out of; what a link to it points to may change at any time."""
@@ -211,8 +212,10 @@ class Repository:
         return self._texts[path][1]
 
     # -- one version --------------------------------------------------------------------------------------------------
-    def _version(self, name: str, version: str, path: Path, root: Path | None, stamp: Stamp, at_once: bool) -> Found:
-        """root: None for a file that the operator named himself."""
+    def _version(
+        self, name: str, version: str, path: Path, root: Path | None, beside: Sequence[Path], at_once: bool
+    ) -> Found:
+        """root: None for a file that the operator named himself.  beside: files of the model that are of no version."""
         where = path.name if root is None else path.relative_to(root if path.is_relative_to(root) else path.parent)
         try:
             if path.is_dir():  # Triton's form for a model of several files: a folder of that name
