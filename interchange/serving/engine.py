@@ -20,17 +20,19 @@ class Engine:
     """Models by name and version.
 
     models: name -> version -> what is ready.  on_wedged: told of a model whose run does not stop when it is told to.
+    unavailable: (name, version) -> why what is known does not answer; None for what is not known either.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.models: dict[str, dict[str, Served]] = {}
         self.on_wedged: Callable[[Served], None] | None = None
+        self.unavailable: Callable[[str, str], ServingError | None] | None = None
         self._newest: dict[str, Served] = {}
 
     # -- what is served -----------------------------------------------------------------------------------------------
     def find(self, name: str, version: str = "") -> Served:
-        """The version of a model that answers; without a version the newest. Raises ServingError IX640, IX641."""
+        """The version of a model that answers; without a version the newest. Raises ServingError IX640 to IX642."""
         served = self._newest.get(name) if not version else self.models.get(name, {}).get(version)
         if served is None:
             raise self._unknown(name, version)
@@ -53,6 +55,9 @@ class Engine:
         return [s for s in before.values() if now.get(s.version) is not s]
 
     def _unknown(self, name: str, version: str) -> ServingError:
+        known = None if self.unavailable is None else self.unavailable(name, version)
+        if known is not None:
+            return known
         if name not in self.models:
             close = get_close_matches(name, self.models, 1)
             return ServingError(
