@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+import interchange as ix
+from interchange import eager as E
+from interchange.eager import nn
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError
 from interchange.serving import batching
@@ -43,13 +46,15 @@ class Gate:
     def __init__(self, served):
         self.opened, self.entered = threading.Event(), threading.Event()
         self.order = []
+        self.threads = []
         self._execute = served.model.execute
         served.model.execute = self
 
     def __call__(self, names, feeds, options=None):
         self.order.append(float(next(iter(feeds.values())).flat[0]))
+        self.threads.append(threading.current_thread())
         self.entered.set()
-        assert self.opened.wait(20)
+        assert self.opened.wait(60)
         return self._execute(names, feeds, options)
 
     async def busy(self):
@@ -136,6 +141,40 @@ def test_one_bad_request_fails_alone(tmp_path):
     assert failures == {"OTHER": 1}
 
 
+def test_rows_that_turn_out_to_be_no_rows_are_run_apart(tmp_path):
+    path = node_model(
+        [helper.make_node("ReduceSum", ["x", "axis"], ["y"], keepdims=1)],
+        [("x", FLOAT, ["batch", 3])],
+        [("y", FLOAT, ["some", 3])],
+        tmp_path / "m.onnx",
+        initializers=[helper.make_tensor("axis", INT64, [1], [0])],
+    )
+
+    async def test(engine, served):
+        return await asyncio.gather(*(engine.infer("m", {"x": rows(n)}) for n in (1, 2, 4)))
+
+    assert [f["y"].tolist() for f in serve(test, path, batching=True)] == [rows(1, n).tolist() for n in (1, 2, 4)]
+
+
+def test_an_empty_request_is_run_by_itself(tmp_path):
+    async def test(engine, served):
+        found = await asyncio.gather(*(engine.infer("m", {"x": rows(n)}) for n in (2, 0, 1)))
+        return [f["y"].shape for f in found], served.statistics.executions
+
+    assert serve(test, scaled(tmp_path / "m.onnx")) == ([(2, 3), (0, 3), (1, 3)], 2)
+
+
+def test_a_request_larger_than_what_was_measured_does_not_run_on_the_loop(tmp_path):
+    async def test(engine, served):
+        gate = Gate(served)
+        gate.opened.set()
+        await engine.infer("m", {"x": rows(64)})
+        await engine.infer("m", {"x": rows(1000)})
+        return [t is threading.current_thread() for t in gate.threads]
+
+    assert serve(test, scaled(tmp_path / "m.onnx")) == [True, False]
+
+
 # -- the queue --------------------------------------------------------------------------------------------------------
 def test_a_higher_priority_comes_first_and_equals_in_their_order(tmp_path):
     async def test(engine, served):
@@ -152,6 +191,26 @@ def test_a_higher_priority_comes_first_and_equals_in_their_order(tmp_path):
         return gate.order
 
     assert serve(test, scaled(tmp_path / "m.onnx"), execution="thread", batching=False) == [0, 3, 2, 4, 1]
+
+
+def test_requests_of_other_shapes_do_not_overtake(tmp_path):
+    path = one_op(tmp_path / "m.onnx", "Relu", shape=("batch", "time"))
+
+    async def test(engine, served):
+        gate = Gate(served)
+        shapes = [(1, 1, 2), (2, 1, 3), (3, 1, 2), (4, 1, 3), (5, 1, 2)]
+        calls = [asyncio.create_task(engine.infer("m", {"x": np.full((1, 1), 0, np.float32)}))]
+        await gate.busy()
+        for value, *shape in shapes:
+            calls.append(asyncio.create_task(engine.infer("m", {"x": np.full(shape, value, np.float32)})))
+            await asyncio.sleep(0)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        return gate.order
+
+    # 1 takes those of its shape with it; 2 is the next, also where 5 found no place in the first run
+    assert serve(test, path, execution="thread") == [0, 1, 2]
+    assert serve(test, path, execution="thread", max_batch=2) == [0, 1, 2, 5]
 
 
 def test_a_full_queue_says_when_to_come_again(tmp_path):
@@ -189,6 +248,29 @@ def test_a_deadline_is_kept_while_the_model_is_busy(tmp_path):
     error, order, waiting, failures = serve(test, scaled(tmp_path / "m.onnx"), execution="thread")
     assert error.code == "IX644"
     assert (len(order), waiting, failures) == (1, 0, {"CANCELED": 1})
+
+
+def test_a_deadline_that_has_passed_is_told_also_where_no_timer_rings(tmp_path):
+    async def test(engine, served):
+        with pytest.raises(ServingError) as caught:
+            await engine.infer("m", {"x": rows(1)}, timeout=0.0)
+        return caught.value.code, served.trial.inline, served.batcher.waiting
+
+    assert serve(test, scaled(tmp_path / "m.onnx")) == ("IX644", True, 0)
+
+
+def test_who_leaves_a_running_batch_is_counted_once(tmp_path):
+    async def test(engine, served):
+        gate = Gate(served)
+        stays, leaves = (asyncio.create_task(engine.infer("m", {"x": rows(1)})) for _ in range(2))
+        await gate.busy()
+        leaves.cancel()
+        await asyncio.sleep(0)
+        gate.opened.set()
+        await stays
+        return served.statistics.phases["queue"].count, dict(served.statistics.failures)
+
+    assert serve(test, scaled(tmp_path / "m.onnx"), execution="thread") == (1, {"CANCELED": 1})
 
 
 def test_who_has_gone_is_not_computed(tmp_path):
@@ -254,6 +336,33 @@ def test_closing_answers_what_waits_and_takes_no_more(tmp_path):
     assert serve(test, scaled(tmp_path / "m.onnx"), execution="thread", batching=False) == "IX642"
 
 
+def test_closing_does_not_wait_for_company(tmp_path):
+    async def test(engine, served):
+        call = asyncio.create_task(engine.infer("m", {"x": rows(1)}))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(served.close(), 10)
+        return (await call)["y"].tolist()
+
+    assert serve(test, scaled(tmp_path / "m.onnx"), max_delay_ms=60_000) == rows(1, 2).tolist()
+
+
+def test_closing_with_an_error_gives_it_to_those_that_wait(tmp_path):
+    async def test(engine, served):
+        gate = Gate(served)
+        running = asyncio.create_task(engine.infer("m", {"x": rows(1)}))
+        await gate.busy()
+        waiting = asyncio.create_task(engine.infer("m", {"x": rows(1)}))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(engine.close(ServingError("IX645", "going down")))
+        with pytest.raises(ServingError, match="IX645"):
+            await asyncio.wait_for(waiting, 10)
+        gate.opened.set()
+        await closing
+        return (await running)["y"].tolist()
+
+    assert serve(test, scaled(tmp_path / "m.onnx"), execution="thread", batching=False) == rows(1, 2).tolist()
+
+
 # -- the trial --------------------------------------------------------------------------------------------------------
 def trial_of(path, **settings):
     return open_served("m", "1", path, ModelSettings(**settings)).trial
@@ -308,6 +417,20 @@ def test_an_axis_that_is_not_rows_is_never_joined(tmp_path):
     assert "depend on each other" in trial_of(cumulative).why
 
 
+def test_bounds_and_guards_on_the_rows_hold_for_a_batch(tmp_path):
+    bounded = {"x": ix.Spec("x", np.dtype(np.float32), (ix.Dim("batch", max=8), 3))}
+    ix.export(nn.Linear(3, 2).eval(), bounded, tmp_path / "bounded.onnx")
+    assert trial_of(tmp_path / "bounded.onnx").max_batch == 8
+
+    def halves(x):
+        return x if x.shape[0] % 2 == 0 else x * 2
+
+    ix.export(halves, (E.Tensor(np.ones((4, 3), np.float32)),), tmp_path / "guarded.onnx", dynamic="auto")
+    trial = trial_of(tmp_path / "guarded.onnx")
+    assert not trial.batching
+    assert "%2 == 0" in trial.why
+
+
 def test_settings_decide_where_a_trial_cannot(tmp_path):
     path = scaled(tmp_path / "m.onnx")
     assert trial_of(path, batching=False).why == "off in the settings"
@@ -324,6 +447,35 @@ def test_work_that_values_decide_never_runs_on_the_loop(tmp_path):
     )
     assert not trial_of(path).inline
     assert trial_of(scaled(tmp_path / "m.onnx")).inline
+
+
+def test_sizes_taken_from_shapes_do_run_on_the_loop(tmp_path):
+    path = node_model(
+        [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Expand", ["one", "s"], ["y"])],
+        [("x", FLOAT, ["batch", 3])],
+        [("y", FLOAT, ["batch", 3])],
+        tmp_path / "m.onnx",
+        initializers=[helper.make_tensor("one", FLOAT, [1], [1.0])],
+    )
+    assert trial_of(path).inline
+
+
+def test_branches_never_run_on_the_loop(tmp_path):
+    def branch(op):
+        y = helper.make_tensor_value_info("y_in", FLOAT, ["batch", 3])
+        return helper.make_graph([helper.make_node(op, ["x"], ["y_in"])], op, [], [y])
+
+    path = node_model(
+        [
+            helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+            helper.make_node("Cast", ["m"], ["c"], to=TensorProto.BOOL),
+            helper.make_node("If", ["c"], ["y"], then_branch=branch("Neg"), else_branch=branch("Relu")),
+        ],
+        [("x", FLOAT, ["batch", 3])],
+        [("y", FLOAT, ["batch", 3])],
+        tmp_path / "m.onnx",
+    )
+    assert not trial_of(path).inline
 
 
 def test_a_model_that_does_not_answer_zeros_needs_a_sample(tmp_path):
