@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self.door.leave(self)
         self.closing = True
         if self.call is not None and self.call.state != DONE:
-            self.call.served.batcher.cancel(self.call)
+            self.call.served.cancel(self.call)
         if self.task is not None:
             self.task.cancel()
         self.call = self.task = None
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
                 body = unpacked(body, head.encoding, self.door.settings.max_body)
             assert head.route is not None
             if head.route.handler is None:
-                served = self.door.app.engine.find(head.params["model"], head.params.get("version", ""))
+                served = self.door.app.engine.choose(head.params["model"], head.params.get("version", ""))
                 try:
                     self.call = begin(self, served, head, body, self.received)
                 except InterchangeError as error:

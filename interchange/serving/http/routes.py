@@ -88,9 +88,9 @@ def find_route(method: str, path: str) -> tuple[Route, dict[str, str]]:
 
 @cache
 def _table() -> tuple[tuple[re.Pattern[str], Route], ...]:
-    from interchange.serving.http.rest import ROUTES
+    from interchange.serving.http import people, rest
 
-    return tuple((_pattern(route.template), route) for route in ROUTES)
+    return tuple((_pattern(route.template), route) for route in (*rest.ROUTES, *people.ROUTES))
 
 
 def _pattern(template: str) -> re.Pattern[str]:
