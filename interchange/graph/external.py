@@ -58,6 +58,20 @@ class Folder:
         return self._files[location]
 
     def _open(self, location: str, where: str) -> memoryview:
+        fd = self.descriptor(location, where)
+        try:
+            status = os.fstat(fd)
+            identity = status.st_dev, status.st_ino
+            if identity not in self._mapped:
+                self._mapped[identity] = map_file(fd)
+            return self._mapped[identity]
+        except (OSError, OverflowError, ValueError) as error:  # larger than what a process can address
+            raise _refused(location, where, f"{status.st_size} bytes: {error}", _FIX) from None
+        finally:
+            os.close(fd)
+
+    def descriptor(self, location: str, where: str) -> int:
+        """The data file of that name, opened for reading; the caller closes it. Raises FileError IX304 or IX305."""
         if self.path is None:
             raise _refused(location, where, "a model without a folder", "load it from its path, or give base_dir")
         check_location(location, where)
@@ -81,20 +95,14 @@ class Folder:
             ) from None
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long, no permission
             raise _refused(location, where, getattr(error, "strerror", None) or str(error), _FIX) from None
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise _refused(location, where, "something that is not a regular file", _FIX)
-            if status.st_nlink > 1 and not self.trust_links:
-                raise _refused(location, where, "a hard link: the data may belong to another folder", _FIX_LINK)
-            identity = status.st_dev, status.st_ino
-            if identity not in self._mapped:
-                self._mapped[identity] = map_file(fd)
-            return self._mapped[identity]
-        except (OSError, OverflowError, ValueError) as error:  # larger than what a process can address
-            raise _refused(location, where, f"{status.st_size} bytes: {error}", _FIX) from None
-        finally:
-            os.close(fd)
+        status = os.fstat(fd)
+        regular, one = stat.S_ISREG(status.st_mode), status.st_nlink == 1 or self.trust_links
+        if regular and one:
+            return fd
+        os.close(fd)
+        if regular:
+            raise _refused(location, where, "a hard link: the data may belong to another folder", _FIX_LINK)
+        raise _refused(location, where, "something that is not a regular file", _FIX)
 
 
 def check_location(location: str, where: str) -> None:

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interchange.errors import InterchangeError
@@ -21,6 +20,8 @@ from interchange.protocol.errors import ServingError, text_of
 from interchange.serving.engine import Engine
 from interchange.serving.repository import Entry, Found, Repository, Stamp
 from interchange.serving.settings import ModelSettings, Settings
+from interchange.serving.snapshot import CHANGED, snapshot, without_paths
+from interchange.serving.triton_config import FILE as CONFIG
 
 if TYPE_CHECKING:
     from interchange.serving.served import Served
@@ -193,8 +194,8 @@ class Lifecycle:
         error = known.error or model.error
         told = "" if error is None else self._told(error)
         if version in self.engine.models.get(model.name, {}):
-            notes = "; ".join((*model.notes, *known.notes))
-            return READY, f"{told}; what was served before it still answers" if told else notes
+            notes = [f"{CONFIG}: {note}" for note in (*model.notes, *known.notes)]
+            return READY, f"{told}; what was served before it still answers" if told else "; ".join(notes)
         if any(s.version == version for s in model.draining):
             return UNLOADING, "its last requests are being answered"
         if known.loading or (not version and model.lock.locked()):
@@ -226,7 +227,7 @@ class Lifecycle:
     def _told(self, error: InterchangeError) -> str:
         """An error in one line, without a path of the machine."""
         folder = self.repository.source.parent if self.repository.single else self.repository.source
-        text = text_of(error)
+        text = without_paths(text_of(error))
         for path in {str(folder.resolve()), str(folder)}:
             text = text.replace(f"{path}{os.sep}", "")
         return text
@@ -321,7 +322,7 @@ class Lifecycle:
         """What is to be served of a version: a new one, what there was before, or nothing."""
         if not found.quiet:
             return before
-        key: tuple[Stamp, ModelSettings] | None = found.stamp, entry.settings
+        key = found.stamp, entry.settings
         if version.tried == key and not (asked and version.error is not None):
             return before
         try:
@@ -329,11 +330,9 @@ class Lifecycle:
                 raise found.error
             version.loading = True
             now, version.notes = await self._opened(name, found, entry)
-            if found.changed():  # what was read may be half of one model and half of another
-                key = None
-                raise _changed(found)
         except InterchangeError as error:
-            version.tried, version.error = key, error.with_traceback(None)  # whose frames hold the model
+            version.tried = None if error.code == CHANGED else key
+            version.error = error.with_traceback(None)  # whose frames hold the model
             error.__cause__ = error.__context__ = None
             _log.warning("%s version %s: %s", name, found.version, self._told(error))
             return before if found.stamp else None
@@ -341,14 +340,20 @@ class Lifecycle:
             version.loading = False
         version.tried, version.error = key, None
         _log.info("%s version %s is ready", name, found.version)
+        for note in (*entry.config.notes, *version.notes):
+            _log.warning("%s: %s: %s", name, CONFIG, note)
         return now
 
     async def _opened(self, name: str, found: Found, entry: Entry) -> tuple[Served, tuple[str, ...]]:
         workers = self.engine.settings.workers
-        opened = partial(self._open, name, found.version, found.path, entry.settings, workers=workers)
+
+        def opened() -> Served:
+            with snapshot(found, in_place=entry.settings.weights == "shared") as path:
+                return self._open(name, found.version, path, entry.settings, workers=workers)
+
         try:
             async with self._slots:
-                served: Served = await _beside(opened, f"load-{name}")
+                served = await _beside(opened, f"load-{name}")
             return served, entry.config.check(served)
         except InterchangeError:
             raise
@@ -441,14 +446,4 @@ def _no_version(missing: str) -> ServingError:
         found=f"no folder {missing}",
         expected="a folder with the model for each version that `versions` or version_policy lists",
         fix="copy the version there, or take it off the list",
-    )
-
-
-def _changed(found: Found) -> ServingError:
-    return ServingError(
-        "IX669",
-        "the files of the model changed while it was loaded",
-        found=", ".join(p.name for p in found.files),
-        expected="files that are complete",
-        fix="wait until they are copied; or write them under a name that ends in .tmp, and rename them",
     )

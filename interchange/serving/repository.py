@@ -39,7 +39,7 @@ Stamp = tuple[FileStamp, ...]
 class Found:
     """One version of a model as the disk has it. stamp: changes when one of its files does; () when it is not there.
 
-    files: the paths of what is in the stamp.
+    files: the paths of what is in the stamp.  data: the locations of its data files, as the model names them.
     quiet: no file of it has changed since the look before; what is not quiet may be half of a copy.
     error: why it cannot even be tried.
     """
@@ -50,6 +50,7 @@ class Found:
     quiet: bool = True
     error: ServingError | None = None
     files: tuple[Path, ...] = ()
+    data: tuple[str, ...] = ()
 
     def changed(self) -> bool:
         """Whether its files are others by now, or gone."""
@@ -83,7 +84,7 @@ class Repository:
         self.settings = settings or Settings()
         self.single = not self.source.is_dir()
         self._last: dict[tuple[str, str], Stamp] = {}
-        self._data: dict[Path, tuple[FileStamp, list[Path]]] = {}
+        self._data: dict[Path, tuple[FileStamp, tuple[str, ...]]] = {}
         self._texts: dict[Path, tuple[Stamp, str]] = {}
         if self.single:
             if not (self.source.is_file() and self.source.suffix == SUFFIX):
@@ -230,19 +231,19 @@ class Repository:
                 raise _refused(str(where), "a file that the server may not read")
             own = _stamp_of(path.name, real)
             data = self._located(real, own, at_once or own in self._last.get((name, version), ()))
-            files = (real, *beside, *data)
-            return Found(version, real, (own, *(_stamp_of(p.name, p) for p in files[1:])), files=files)
+            files = (real, *beside, *(real.parent / n for n in data))
+            return Found(version, real, (own, *(_stamp_of(p.name, p) for p in files[1:])), files=files, data=data)
         except OSError as error:
             return Found(version, path, _LOST, error=_refused(str(where), error.strerror or str(error)))
         except ServingError as error:
             return Found(version, path, _LOST, error=error)
 
-    def _located(self, path: Path, stamp: FileStamp, parse: bool) -> list[Path]:
+    def _located(self, path: Path, stamp: FileStamp, parse: bool) -> tuple[str, ...]:
         """The data files that a model names. It is looked into when it is `parse`, or when that was done before."""
         if path not in self._data or self._data[path][0] != stamp:
             if not parse:  # it may be half of a file
-                return []
-            self._data[path] = stamp, [path.parent / n for n in _locations(path)]
+                return ()
+            self._data[path] = stamp, _locations(path)
         return self._data[path][1]
 
 
