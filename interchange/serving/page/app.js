@@ -92,11 +92,11 @@ function renderModel() {
   }
   const text = JSON.stringify([model.state, model.reason, model.default, model.about]);
   if (shown?.key !== keyOf(model) || shown.text !== text) { // what was typed stays while the version does
-    shown = { key: keyOf(model), text, view: view(model) };
+    shown = { key: keyOf(model), text, view: view(model, state.models.some((m) => m.name === model.name && m !== model)) };
     fill(main, shown.view.element);
     document.title = `${model.name} – ${state.server.name}`;
   }
-  shown.view.update(model, history);
+  shown.view.update(model, history, state.server.workers);
   return undefined;
 }
 

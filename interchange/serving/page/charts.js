@@ -2,7 +2,7 @@
 
 import { fill, h, s } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [520, 170, 52, 10, 12, 22];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [170, 52, 10, 12, 22];
 const SPAN = 120; // seconds
 
 /** The least round number that is not below v: 1, 2 or 5 times a power of ten. */
@@ -16,21 +16,21 @@ function round(v) {
  * `update(points)` draws points of {age, [key]}; where a value is null the curve has a gap.
  */
 export function chart(title, series, unit, least) {
-  const drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title });
+  const drawing = s("svg", { height: HEIGHT, role: "img", "aria-label": title });
   const legend = h("p", { class: "legend" });
   const element = h("figure", { class: "chart" }, h("figcaption", {}, title), legend, drawing);
   let points = [];
   let at = null; // the point under the pointer
 
-  const x = (age) => LEFT + (1 + age / SPAN) * (WIDTH - LEFT - RIGHT);
-
   function draw() {
+    const right = Math.max(drawing.clientWidth, 240) - RIGHT;
+    const x = (age) => LEFT + (1 + age / SPAN) * (right - LEFT);
     const top = round(Math.max(least, ...points.flatMap((p) => series.map((q) => p[q.key] ?? 0))));
     const y = (v) => HEIGHT - BOTTOM - (v / top) * (HEIGHT - TOP - BOTTOM);
     const shown = at ?? points.at(-1);
     fill(drawing,
       [0, 0.5, 1].map((part) => [
-        s("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(part * top), y2: y(part * top) }),
+        s("line", { class: "grid", x1: LEFT, x2: right, y1: y(part * top), y2: y(part * top) }),
         s("text", { class: "tick", x: LEFT - 6, y: y(part * top) + 4, "text-anchor": "end" }, unit(part * top)),
       ]),
       [-120, -60, 0].map((age) =>
@@ -48,7 +48,7 @@ export function chart(title, series, unit, least) {
 
   drawing.addEventListener("pointermove", (event) => {
     const box = drawing.getBoundingClientRect();
-    const age = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT) * SPAN - SPAN;
+    const age = ((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)) * SPAN - SPAN;
     at = points.reduce((best, p) => (best === null || Math.abs(p.age - age) < Math.abs(best.age - age) ? p : best), null);
     draw();
   });

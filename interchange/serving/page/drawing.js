@@ -1,13 +1,14 @@
-// A pad to draw on with a mouse, a finger, or the arrow keys; the strokes become the few pixels that a model sees.
+// A pad to draw on with a mouse, a finger, or the arrow keys; and a view of the few pixels that the strokes become.
 
-import { fill, h, s } from "./dom.js";
+import { h } from "./dom.js";
 
 const FINE = 8; // a pixel of the model is the mean of so many by so many
 const PEN = 0.11; // width of a stroke, as a part of the shorter side
 
 /**
- * changed: called with {height, width, ink} (0 to 1, row-major) whenever the drawing is another one.
- * The pad is an element; below it stands what the model sees.
+ * A pad for an image of this size: {figure, tools, clear}.
+ *
+ * changed: called with {height, width, ink} (0 to 1, row-major) when the drawing is another one, with null when it is empty.
  */
 export function pad(height, width, changed) {
   let strokes = []; // of points [x, y] in pixels of the model
@@ -18,7 +19,6 @@ export function pad(height, width, changed) {
     class: "pad", tabindex: "0", role: "application", width: 320, height: Math.round((320 * height) / width),
     "aria-label": "Draw here. With the keyboard: arrow keys move the pen, Space lowers and lifts it, Delete clears.",
   });
-  const seen = s("svg", { class: "seen", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "what the model sees" });
   const fitted = h("input", { type: "checkbox", checked: true, onchange: render });
 
   function fit() {
@@ -71,11 +71,7 @@ export function pad(height, width, changed) {
 
   function render() {
     show();
-    const found = ink();
-    fill(seen, Array.from(found, (v, at) =>
-      s("rect", { x: at % width, y: Math.floor(at / width), width: 1.02, height: 1.02, "fill-opacity": v.toFixed(3) },
-        s("title", {}, `row ${Math.floor(at / width)}, column ${at % width}: ${v.toFixed(2)}`))));
-    changed(strokes.length ? { height, width, ink: found } : null);
+    changed(strokes.length ? { height, width, ink: ink() } : null);
   }
 
   function clear() {
@@ -117,11 +113,29 @@ export function pad(height, width, changed) {
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", show);
 
-  const element = h("div", { class: "drawing" },
-    h("figure", {}, canvas, h("figcaption", {}, "draw here")),
-    h("figure", {}, seen, h("figcaption", {}, `what the model sees: ${height} × ${width}`)),
-    h("div", { class: "row" },
-      h("button", { type: "button", onclick: clear }, "Clear"),
-      h("label", {}, fitted, " centre it and fill the frame")));
-  return { element, clear, show };
+  const tools = [
+    h("button", { type: "button", onclick: clear }, "Clear"),
+    h("label", {}, fitted, " centre it and fill the frame"),
+  ];
+  return { figure: h("figure", {}, canvas, h("figcaption", {}, "draw here")), tools, clear };
+}
+
+/** What a model sees: {figure, show(values, height, width, channels), hide()}. asInk: a high value is dark, as drawn. */
+export function preview(asInk) {
+  const canvas = h("canvas", { class: "seen", role: "img", "aria-label": "what the model sees", width: 1, height: 1 });
+  const caption = h("figcaption", {}, "what the model sees");
+
+  /** values: 0 to 1, one channel after the other. */
+  function show(values, height, width, channels) {
+    [canvas.width, canvas.height] = [width, height];
+    const image = new ImageData(width, height);
+    const [r, g, b] = getComputedStyle(canvas).color.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0];
+    for (let at = 0; at < height * width; at++) {
+      const level = (c) => values[(c % channels) * height * width + at] * 255;
+      image.data.set(asInk ? [r, g, b, level(0)] : [level(0), level(1), level(2), 255], at * 4);
+    }
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    caption.textContent = `what the model sees: ${height} × ${width}`;
+  }
+  return { figure: h("figure", {}, canvas, caption), show, hide: () => show([0], 1, 1, 1) };
 }

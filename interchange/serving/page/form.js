@@ -1,10 +1,10 @@
 // Trying a model: values for each input, the request, its answer, and the same request for a terminal or a program.
 
 import { answerView, refusalView } from "./answer.js";
-import { pad } from "./drawing.js";
+import { pad, preview } from "./drawing.js";
 import { fill, h, newId, short } from "./dom.js";
 import { asInput, readFile } from "./files.js";
-import { decode, defaultScale, drawable, imageShape, layoutOf, pixels, SCALES } from "./images.js";
+import { decode, defaultScale, drawable, imageShape, layoutOf, pixels, planes, SCALES } from "./images.js";
 import { linesView } from "./lines.js";
 import { infer, Refusal, requestOf } from "./server.js";
 import { DATATYPES, evaluate, namesIn, nestedJson, parse, shapeOf, size, unnest } from "./tensors.js";
@@ -121,6 +121,7 @@ function field(input, sizes, give, changed) {
   scale.value = defaultScale(input.datatype);
   const inverted = h("input", { type: "checkbox", onchange: fromImages });
   const chooser = h("input", { type: "file", class: "hidden", multiple: true, onchange: () => open(chooser.files), "aria-label": `file for ${input.name}` });
+  const seen = layout ? preview(drawn) : null;
   const drawing = drawn ? pad(layout.height, layout.width, (image) => {
     if (image === null && !images.some((i) => i.ink)) return; // nothing was drawn, and nothing is wiped out
     images = image ? [image] : [];
@@ -130,7 +131,13 @@ function field(input, sizes, give, changed) {
 
   function show() {
     area.value = tensor === null || tensor.data.length > SHOWN ? "" : nestedJson(tensor);
-    area.rows = Math.min(Math.max(area.value.split("\n").length, 3), 12);
+    area.rows = Math.min(area.value.split("\n").length + 1, 12);
+  }
+
+  function look() {
+    seen.figure.hidden = images.length === 0 && !drawn;
+    if (images.length === 0) seen.hide();
+    else seen.show(planes(images[0], layout.channels, inverted.checked), images[0].height, images[0].width, layout.channels);
   }
 
   function put(array, source, shown = true) {
@@ -139,6 +146,7 @@ function field(input, sizes, give, changed) {
     fill(note, `${tensor.datatype}[${tensor.shape.join(", ")}] from ${source}`, array.note && `; ${array.note}`);
     note.classList.remove("bad");
     if (shown) show();
+    if (seen) look();
     changed();
   }
 
@@ -233,7 +241,8 @@ function field(input, sizes, give, changed) {
 
   const card = h("fieldset", { class: "input" },
     h("legend", {}, h("code", {}, input.line)),
-    drawing?.element,
+    seen && h("div", { class: "drawing" }, drawing?.figure, seen.figure),
+    drawing && h("div", { class: "row" }, drawing.tools),
     h("div", { class: "row" },
       h("button", { type: "button", onclick: () => makeExample() }, "Example"),
       h("button", { type: "button", onclick: () => makeExample(true) }, "Zeros"),

@@ -52,18 +52,21 @@ export async function decode(file, layout, sizes) {
   return { height, width, rgba: context.getImageData(0, 0, width, height).data };
 }
 
-/** The values of an image in the layout's order: channels of a picture ({rgba}), or the ink of a drawing ({ink}), 0 to 1. */
+/** The channels of a picture ({rgba}), or the ink of a drawing ({ink}), one after the other, 0 to 1. */
+export function planes(image, channels, inverted) {
+  const area = image.height * image.width;
+  const channel = image.ink ? (at) => image.ink[at] : channelOf(image.rgba, channels);
+  return Float64Array.from({ length: area * channels }, (_, i) => {
+    const v = channel(i % area, Math.floor(i / area));
+    return inverted ? 1 - v : v;
+  });
+}
+
+/** The values of an image in the layout's order and at a scale of `SCALES`. */
 export function pixels(image, layout, scale, inverted) {
-  const { height, width } = image;
-  const channel = image.ink ? (at) => image.ink[at] : channelOf(image.rgba, layout.channels);
-  const values = new Float64Array(height * width * layout.channels);
-  for (let at = 0; at < height * width; at++) {
-    for (let c = 0; c < layout.channels; c++) {
-      const v = channel(at, c);
-      values[layout.order === "HWC" ? at * layout.channels + c : c * height * width + at] = SCALES[scale](inverted ? 1 - v : v, c);
-    }
-  }
-  return values;
+  const [area, { channels }] = [image.height * image.width, layout];
+  const values = planes(image, channels, inverted).map((v, i) => SCALES[scale](v, Math.floor(i / area)));
+  return layout.order === "HWC" ? values.map((_, i) => values[(i % channels) * area + Math.floor(i / channels)]) : values;
 }
 
 function channelOf(rgba, channels) {

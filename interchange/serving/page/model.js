@@ -10,10 +10,10 @@ export const badge = (state) => h("span", { class: `badge ${STATES[state] ?? ""}
 
 const section = (title, ...content) => h("section", {}, h("h3", {}, title), content);
 
-/** Its part of the page: {element, update(model, history)}. */
-export function view(model) {
+/** Its part of the page: {element, update(model, history, workers)}. several: whether the model has other versions. */
+export function view(model, several) {
   const head = h("h2", {}, model.name, h("span", { class: "faint" }, ` version ${model.version} `), badge(model.state),
-    model.default && h("span", { class: "faint" }, " answers where no version is named"));
+    several && model.default && h("span", { class: "faint" }, " answers where no version is named"));
   if (!model.about) return { element: h("article", {}, head, broken(model)), update() {} };
   const live = liveView();
   const element = h("article", {}, head,
@@ -72,7 +72,7 @@ function evidence(e) {
   return [
     h("p", {}, h("span", { class: `badge ${e.ok ? "good" : "bad"}` }, e.ok ? "equals its source" : "differs from its source"), " ",
       h("span", { class: "faint" }, `compared at export${e.runtime ? `, in ${e.runtime}` : ""}; as the file says`)),
-    rows.length > 0 && table(["sizes", "output", "", "largest difference", "relative"], rows, { class: "numbers" }),
+    rows.length > 0 && table(["sizes", "output", "", "off by at most", "relative"], rows, { class: "numbers" }),
     e.more > 0 && h("p", { class: "faint" }, `and ${e.more} more`),
   ];
 }
@@ -90,14 +90,15 @@ function liveView() {
     h("div", { class: "columns" }, rate.element, latency.element),
     h("div", { class: "columns" }, phases, batches, failures));
 
-  function update(model, history) {
+  function update(model, history, workers) {
     const [live, key] = [model.live, keyOf(model)];
     const curve = history.curve(key);
     rate.update(curve);
     latency.update(curve);
     const cached = live.cache[0] + live.cache[2];
+    const here = workers > 1 ? ", in one worker" : "";
     const facts = {
-      "in the queue": live.waiting, "running": live.running, "requests answered": count(total(live.phases.request.counts)),
+      [`in the queue${here}`]: live.waiting, [`running${here}`]: live.running, "requests answered": count(total(live.phases.request.counts)),
       "rows a run": live.executions ? value(Math.round((live.inferences / live.executions) * 100) / 100) : "–",
       "failed": count(total(Object.values(live.failures))),
       ...(cached ? { "from the cache": `${Math.round((live.cache[0] / cached) * 100)} %` } : {}),

@@ -32,7 +32,7 @@ async function refusal(response) {
 
 /** What the page shows. */
 export async function getState() {
-  const response = await fetch(address("page/state.json"), { headers: asking(), signal: AbortSignal.timeout(5000) });
+  const response = await fetch(address("page/state.json"), { headers: asking(), cache: "no-store", signal: AbortSignal.timeout(5000) });
   if (!response.ok) throw await refusal(response);
   return response.json();
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from interchange.serving.statistics import BUCKETS
+from interchange.serving.statistics import BUCKETS, merged
 
 if TYPE_CHECKING:
     from interchange.serving.app import App
@@ -31,6 +31,8 @@ async def state(app: App, token: Token | None) -> dict[str, Any]:
     Both are None for a version that is not ready.
     """
     index = [e for e in app.operations.index() if app.access.sees(token, e["name"])]
+    peers = app.operations.peers
+    counted = [app.operations.snapshot(), *(await peers.collect() if peers is not None else ())]
     models = []
     for entry in index:
         name, version = entry["name"], str(entry.get("version", ""))
@@ -44,7 +46,7 @@ async def state(app: App, token: Token | None) -> dict[str, Any]:
                 "reason": entry.get("reason", ""),
                 "default": served is not None and app.engine.find(name) is served,
                 "about": served and _about_once(served),
-                "live": served and _live(served),
+                "live": served and _live(served, [s[name][version] for s in counted if version in s.get(name, {})]),
             }
         )
     return {"now": time.monotonic(), "server": _server(app), "buckets": list(BUCKETS), "models": models}
@@ -163,7 +165,8 @@ def _text(value: Any) -> str:
 
 
 # -- what it does -----------------------------------------------------------------------------------------------------
-def _live(served: Served) -> dict[str, Any]:
-    batcher, found = served.batcher, served.statistics.snapshot()
+def _live(served: Served, counted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counted over all workers; what waits and runs, in this one."""
+    batcher, found = served.batcher, merged(counted)
     found["batches"] = {rows: entry[0] for rows, entry in found["batches"].items()}
     return {"waiting": batcher.waiting, "running": len(batcher.running), **found}
