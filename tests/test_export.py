@@ -57,6 +57,15 @@ def test_names_dims_and_sharing_survive(tmp_path):
         np.testing.assert_allclose(model.run(x=x)["output"], eager(net, x), rtol=1e-5, atol=1e-6)
 
 
+def test_weights_beside_the_model_are_checked_written_and_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("interchange.graph.files.EXTERNAL_ABOVE", 1 << 12)
+    path = tmp_path / "wide.onnx"
+    written = ix.export(nn.Linear(64, 32), {"x": "float32[batch, 64]"}, path)
+    assert len(list(tmp_path.glob("wide.*.data"))) == 1
+    x = np.ones((2, 64), np.float32)
+    np.testing.assert_array_equal(ix.load(path).run(x=x)["output"], written.run(x=x)["output"])
+
+
 def test_the_evidence_is_in_the_file(tmp_path):
     ix.export(Net().eval(), {"x": "float32[batch, 4]"}, tmp_path / "net.onnx")
     metadata = {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}

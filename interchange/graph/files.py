@@ -255,7 +255,7 @@ class _Layout:
             self.chunks.append((offset, tensor))
             self._end = offset + tensor.nbytes
         proto.data_location = 1  # type: ignore[assignment]
-        proto.external_data.add(key="location")
+        proto.external_data.add(key="location", value="data")  # until it is written and has its name
         proto.external_data.add(key="offset", value=str(self._ranges[key]))
         proto.external_data.add(key="length", value=str(tensor.nbytes))
         self.protos.append(proto)
