@@ -236,7 +236,6 @@ def model_statistics(name: str, version: str, snapshot: Mapping[str, Any]) -> di
             "cache_hit": _duration(hits, hit_ns),
             "cache_miss": _duration(misses, miss_ns),
         },
-        "response_stats": {},
         "batch_stats": [_batch(int(rows), *entry) for rows, entry in _by_size(snapshot["batches"])],
         "memory_usage": [],
     }
