@@ -46,7 +46,7 @@ def known(parameters: Mapping[str, Any], names: Sequence[str], whose: str, input
                 "IX638",
                 f"{whose} has a parameter that this server does not take",
                 input=input,
-                found=name,
+                found=name[:80],
                 expected=", ".join(names) or "no parameters",
                 fix="leave it out; sequences, shared memory and per-request headers are not offered",
             )
@@ -54,11 +54,12 @@ def known(parameters: Mapping[str, Any], names: Sequence[str], whose: str, input
 
 def bad(name: str, value: Any, expected: str, input: str | None = None) -> ServingError:
     """The error for a parameter's value."""
+    shown = f"a {type(value).__name__}" if isinstance(value, (list, dict)) else repr(value)  # of any size and depth
     return ServingError(
         "IX638",
         f"the parameter {name} cannot be this",
         input=input,
-        found=f"{name} = {value!r}"[:200],
+        found=f"{name} = {shown}"[:200],
         expected=expected,
         fix="send another value, or leave it out",
     )

@@ -37,13 +37,15 @@ class Chunks:
                 if self._left:
                     break
                 self._expect = "end"
-            end = data.find(b"\r\n", at)
-            if end < 0 or end - at > _MAX_LINE:
-                if len(data) - at > _MAX_LINE:
+            end = data.find(b"\n", at, at + _MAX_LINE)
+            if end < 0:
+                if len(data) - at >= _MAX_LINE or (self._expect == "end" and data[at : at + 1] not in (b"", b"\r")):
                     raise _no_chunks(data[at : at + 40])
                 break
-            line, at = data[at:end], end + 2
-            self._read_line(line)
+            line, at = data[at : end + 1], end + 1
+            if line[-2:] != b"\r\n":
+                raise _no_chunks(line[:40])
+            self._read_line(line[:-2])
         self._buffer = data[at:]
         if self.done:
             self.rest = self._buffer

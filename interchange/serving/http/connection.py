@@ -13,7 +13,7 @@ from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError, body_of, http_status, reason_of
 from interchange.serving.calls import DONE
 from interchange.serving.http.bodies import Chunks, packed, too_large, unpacked
-from interchange.serving.http.heads import Head
+from interchange.serving.http.heads import Head, check_begun, head_too_large
 from interchange.serving.http.infer import HttpCall, begin
 from interchange.serving.http.routes import Handler, Request, Response
 from interchange.serving.observing import Exchange
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interchange.serving.http.door import HttpDoor
 
 _END = b"\r\n\r\n"
+_LINE_END = b"\r\n"
 _PACK_FROM = 1024  # bytes; a smaller answer is not worth compressing
 _READ_ANYWAY = 1 << 20  # a body of at most this size is read although its request is refused, to keep the connection
 _REASONS = {
@@ -36,11 +37,11 @@ class Connection(asyncio.Protocol):
     """A client. It is read no further while it waits for an answer: there is one request at a time.
 
     since: when the request that is not complete yet began to come, or the answer not to be taken, on the door's clock;
-    0 for neither.  last: when something was last done.
+    0 for neither.  last: when something was last done.  ended: the client sends nothing more.
     """
 
     __slots__ = (
-        "body", "busy", "call", "chunks", "closing", "discarding", "door", "head", "last", "peer", "pending",
+        "body", "busy", "call", "chunks", "closing", "discarding", "door", "ended", "head", "last", "peer", "pending",
         "received", "received_bytes", "since", "stuck", "task", "transport",
     )  # fmt: skip
 
@@ -54,7 +55,7 @@ class Connection(asyncio.Protocol):
         self.chunks: Chunks | None = None
         self.call: HttpCall | None = None
         self.task: asyncio.Task[None] | None = None
-        self.busy = self.closing = self.discarding = self.stuck = False
+        self.busy = self.closing = self.discarding = self.ended = self.stuck = False
         self.since = 0.0
         self.last = door.clock
         self.received = self.received_bytes = 0
@@ -66,6 +67,9 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else "local"
         if not self.door.enter(self):
+            if self.door.crowded:
+                transport.abort()
+                return
             self.answer_error(
                 ServingError(
                     "IX659",
@@ -79,14 +83,41 @@ class Connection(asyncio.Protocol):
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone: nothing is computed for it any more."""
+        """The client has gone: nothing is computed for it any more. What it asked of the repository is still done."""
         self.door.leave(self)
         self.closing = True
         if self.call is not None and self.call.state != DONE:
             self.call.served.cancel(self.call)
-        if self.task is not None:
-            self.task.cancel()
-        self.call = self.task = None
+        self.call = None
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more: it has gone, or it reads answers that take no waiting (True: not closed yet).
+
+        Which of the two cannot be told, and nobody should compute for a client that has gone.
+        """
+        if (
+            self.discarding or self.transport.get_extra_info("ssl_object") is not None
+        ):  # TLS has no half of a connection
+            return False
+        if self.busy or self.stuck:
+            self.ended = True
+            self.door.loop.call_soon(self._leave)  # behind what was to run in this turn
+            return True
+        self._refuse_half()
+        return False
+
+    def _refuse_half(self) -> None:
+        """Tell a client that has ended what it has not ended."""
+        if self.head is not None or self.pending:
+            self.pending = b""
+            self.answer_error(_ends_within())
+
+    def _leave(self) -> None:
+        """Once in each turn after the end, while there is something to answer."""
+        if self.busy:
+            self.transport.abort()
+        elif not self.pending:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """The client does not take its answer."""
@@ -100,6 +131,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Something came."""
         if self.discarding:
+            self.last = self.door.clock
             return
         if self.busy or self.stuck:
             self.pending += data
@@ -119,16 +151,22 @@ class Connection(asyncio.Protocol):
                 self._read_body(self.head, data)
         except InterchangeError as error:
             self.answer_error(error, close=True)
+        except Exception as error:  # whatever it is, this client is told, and no other one notices
+            self.answer_error(_our_mistake(error), close=True)
 
     def _read_head(self, data: bytes) -> None:
         door = self.door
+        if data[0] in _LINE_END:  # allowed before a request line
+            data = data.lstrip(_LINE_END)
         end = data.find(_END) + 4
         if end < 4 or end > door.settings.max_head:
             if len(data) > door.settings.max_head:
-                raise _head_too_large(door.settings.max_head)
-            data = data.lstrip(b"\r\n") if data[:2] == b"\r\n" else data  # allowed before a request line
-            self.pending = data
-            self.since = self.since or (door.clock if data else 0.0)
+                raise head_too_large(
+                    f"more than {door.settings.max_head} bytes", f"at most {door.settings.max_head} bytes"
+                )
+            if data:
+                check_begun(data)
+                self.pending, self.since = data, self.since or door.clock
             return
         raw = data[:end]
         head = door.heads.get(raw)
@@ -136,10 +174,8 @@ class Connection(asyncio.Protocol):
             head = door.read_head(raw)
         self.received = perf_counter_ns()
         length = head.length
-        if (
-            length is not None and len(data) - end == length and head.error is None
-        ):  # the usual case: all of it is there
-            self.since = 0.0
+        if length is not None and len(data) - end == length <= door.settings.max_body and head.error is None:
+            self.since = 0.0  # the usual case: all of it is there
             self._begin(head, data[end:] if length else b"")
             return
         self._expect_body(head, data[end:])
@@ -148,11 +184,10 @@ class Connection(asyncio.Protocol):
         limit = self.door.settings.max_body
         self.since = self.since or self.door.clock
         error = self._refused(head)
-        if head.length is not None and head.length > limit:
-            error = error or too_large(head.length, limit)
-        if error is not None and (head.length is None or head.length > _READ_ANYWAY or head.expects):
+        too_long = head.length is not None and head.length > limit
+        if too_long or (error is not None and (head.length is None or head.length > _READ_ANYWAY or head.expects)):
             self.head = head
-            self.answer_error(error, close=True)
+            self.answer_error(error or too_large(head.length or 0, limit), close=True)
             return
         if head.expects and not rest:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -200,7 +235,6 @@ class Connection(asyncio.Protocol):
         self.head = head
         self.busy = True
         self.received_bytes = len(body)
-        self.last = self.door.clock
         refused = None if head.allowed else self._refused(head)
         if refused is not None:
             self.answer_error(refused)
@@ -212,7 +246,7 @@ class Connection(asyncio.Protocol):
             if head.route.handler is None:
                 served = self.door.app.engine.choose(head.params["model"], head.params.get("version", ""))
                 try:
-                    self.call = begin(self, served, head, body, self.received)
+                    begin(self, served, head, body, self.received)
                 except InterchangeError as error:
                     served.statistics.failed(reason_of(error), perf_counter_ns() - self.received)
                     raise
@@ -238,9 +272,14 @@ class Connection(asyncio.Protocol):
         """The next request, of which something may be there already."""
         if self.closing or self.busy or self.stuck or self.discarding:
             return
-        self.transport.resume_reading()
+        if not self.ended:
+            self.transport.resume_reading()
         if self.pending:
             self._read(self.pending)
+        if self.ended:
+            if not self.busy:
+                self._refuse_half()
+            self.door.loop.call_soon(self._leave)
 
     # -- answers ------------------------------------------------------------------------------------------------------
     def answer_json(self, body: bytes) -> None:
@@ -310,12 +349,15 @@ class Connection(asyncio.Protocol):
         if self.door.app.observers:
             self._tell(status, size, error)
         self.busy = False
+        self.last = self.door.clock
         self.call = self.task = self.head = None
         if self.closing:
-            if not self.discarding:
+            if self.ended or not self.discarding:
                 self.transport.close()
         elif self.pending:
             self.door.loop.call_soon(self._go_on)
+        elif self.ended:
+            self.transport.close()
 
     def _tell(self, status: int, size: int, error: InterchangeError | None) -> None:
         head = self.head
@@ -340,13 +382,13 @@ class Connection(asyncio.Protocol):
             observer.finished(exchange)
 
 
-def _head_too_large(limit: int) -> ServingError:
+def _ends_within() -> ServingError:
     return ServingError(
-        "IX656",
-        "the head of the request is too large",
-        found=f"more than {limit} bytes",
-        expected=f"at most {limit} bytes",
-        fix="send fewer or shorter headers",
+        "IX658",
+        "this is no HTTP/1.1 request",
+        found="the end of the connection within a request",
+        expected="as many bytes as Content-Length says, or a last chunk",
+        fix="use an HTTP library",
     )
 
 

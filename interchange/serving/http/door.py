@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED_HEADS = 1024
 _LONGEST_REMEMBERED = 2048  # bytes
-_LINGER = 2.0  # seconds in which a client may read why it was refused, while it still sends
+_LINGER = 2.0  # seconds without a byte from a client that was refused, in which it may read why
+_REFUSED_AT_ONCE = 64  # connections above the limit that are told so; more are dropped
 
 
 class HttpDoor:
@@ -86,6 +87,11 @@ class HttpDoor:
         self.app.connections = len(self.connections)
         return len(self.connections) <= self.settings.max_connections
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many that no more can be told that there are too many."""
+        return len(self.connections) > self.settings.max_connections + _REFUSED_AT_ONCE
+
     def leave(self, connection: Connection) -> None:
         """It has gone."""
         self.connections.discard(connection)
@@ -105,21 +111,22 @@ class HttpDoor:
         """The connection ends with its next answer; what still comes is read and dropped, so that it can be read."""
         connection.closing = connection.discarding = True
         connection.pending = b""
-        self._lingering[connection] = self.clock + _LINGER
+        connection.last = self.clock
+        self._lingering[connection] = self.clock + self.settings.slow_seconds
 
     def _tick(self) -> None:
         """Once a second: the date, and connections that took too long."""
+        self._timer = self.loop.call_later(1.0, self._tick)
         self.clock = self.loop.time()
         self.common_head = f"server: interchange\r\ndate: {formatdate(usegmt=True)}\r\n"
         self.json_head = (
             f"HTTP/1.1 200 OK\r\n{self.common_head}content-type: application/json\r\ncontent-length: ".encode()
         )
         for connection, end in list(self._lingering.items()):
-            if self.clock >= end:
+            if self.clock >= end or self.clock - connection.last > _LINGER:
                 connection.transport.abort()
         for connection in list(self.connections):
             self._look_at(connection)
-        self._timer = self.loop.call_later(1.0, self._tick)
 
     def _look_at(self, connection: Connection) -> None:
         slow = connection.since and self.clock - connection.since > self.settings.slow_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import httptools
 
@@ -14,10 +14,15 @@ from interchange.serving.http.routes import Route, find_route
 if TYPE_CHECKING:
     from interchange.serving.settings import Token
 
+_FIRST_LINE = re.compile(rb"[A-Z-]+ ([!-~]+) HTTP/1\.([01])\r\n")
+_LONE_LF = re.compile(rb"(?<!\r)\n")
+_ABSOLUTE = re.compile(r"https?://[^/?#]+")  # as clients write it that take the server for a proxy
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _ONCE = frozenset(("content-length", "host", "authorization", "inference-header-content-length", "content-encoding"))
 _MAX_HEADERS = 100
+_MAX_QUERY = 50
+_CRLF = b"\r\n"
 
 
 class Head:
@@ -36,6 +41,9 @@ class Head:
 
     def __init__(self, raw: bytes) -> None:
         """Raises ServingError IX658 for what is no HTTP/1.1 request."""
+        line = _FIRST_LINE.match(raw)
+        if line is None:
+            raise _malformed(_line(raw))
         seen = _Seen()
         parser = httptools.HttpRequestParser(seen)
         try:
@@ -48,75 +56,122 @@ class Head:
             raise _malformed("not one request")
         self.method = parser.get_method().decode("ascii")
         self.headers = seen.headers()
-        self.keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
-        if parser.get_http_version() == "1.1" and "host" not in self.headers:
+        old = line[2] == b"0"
+        # not llhttp's answer: it forgets it with the end of a request without a body
+        self.keep_alive = not old and "close" not in _tokens(self.headers.get("connection", ""))
+        if not old and "host" not in self.headers:
             raise _malformed("no Host header")
-        target = seen.target.decode("latin-1")
-        parts = urlsplit(target)
-        self.path = parts.path
-        self.query = dict(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=50))
-        self._body()
+        self._target(line[1].decode("ascii"))
+        self._body(old)
         self.token: Token | None = None
         self.allowed = False
         self.route: Route | None = None
         self.params: dict[str, str] = {}
         self.error: ServingError | None = None
+        self.json_length: int | None = None
         try:
             self.route, found = find_route(self.method, self.path)
             self.params = {k: unquote(v) for k, v in found.items()}
+            self.json_length = self._json_length()
         except ServingError as error:
             self.error = error
 
-    def _body(self) -> None:
+    def _target(self, target: str) -> None:
+        absolute = None if target.startswith("/") else _ABSOLUTE.match(target)
+        if absolute is not None:
+            target = target[absolute.end() :]
+        if "#" in target:
+            raise _malformed("a # in the path")
+        self.path, _, query = target.partition("?")
+        try:
+            self.query = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY)) if query else {}
+        except ValueError:
+            raise _malformed(f"more than {_MAX_QUERY} fields in the query") from None
+
+    def _body(self, old: bool) -> None:
         coding = self.headers.get("transfer-encoding", "").lower()
         self.chunked = coding == "chunked"
-        if coding and not self.chunked:
+        if coding and (old or not self.chunked):
             raise _malformed(f"transfer-encoding: {coding}")
         if coding and "content-length" in self.headers:
             raise _malformed("content-length and transfer-encoding")
-        self.length = None if self.chunked else self._number("content-length") or 0
-        self.json_length = self._number("inference-header-content-length")
+        length = self.headers.get("content-length", "0")
+        if not _NUMBER.fullmatch(length):
+            raise _malformed(f"content-length: {length[:80]}")
+        self.length = None if self.chunked else int(length)
         self.encoding = self.headers.get("content-encoding", "").strip().lower()
         name = self.headers.get("x-request-id")
         self.request_id = name if name is not None and _REQUEST_ID.fullmatch(name) else None
-        self.expects = self.headers.get("expect", "").lower() == "100-continue"
+        self.expects = not old and self.headers.get("expect", "").lower() == "100-continue"
 
-    def _number(self, name: str) -> int | None:
-        text = self.headers.get(name)
+    def _json_length(self) -> int | None:
+        text = self.headers.get("inference-header-content-length")
         if text is None:
             return None
         if not _NUMBER.fullmatch(text):
-            raise _malformed(f"{name}: {text}")
+            raise ServingError(
+                "IX636",
+                "Inference-Header-Content-Length is no number of bytes",
+                found=text[:80],
+                expected="the length of the JSON at the beginning of the body, in decimal digits",
+                fix="count the bytes of the JSON, or leave the header out where nothing follows it",
+            )
         return int(text)
+
+
+def _tokens(value: str) -> set[str]:
+    return {t.strip() for t in value.lower().split(",")}
 
 
 class _Seen:
     """What llhttp tells of."""
 
     def __init__(self) -> None:
-        self.target = b""
         self.heads = 0
         self.pairs: list[tuple[bytes, bytes]] = []
 
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
     def on_header(self, name: bytes, value: bytes) -> None:
         self.pairs.append((name, value))
-        if len(self.pairs) > _MAX_HEADERS:
-            raise _malformed(f"more than {_MAX_HEADERS} headers")
 
     def on_headers_complete(self) -> None:
         self.heads += 1
 
     def headers(self) -> dict[str, str]:
+        if len(self.pairs) > _MAX_HEADERS:
+            raise head_too_large(f"{len(self.pairs)} headers", f"at most {_MAX_HEADERS} headers")
         found: dict[str, str] = {}
         for name, value in self.pairs:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
             if key in found and key in _ONCE:
                 raise _malformed(f"{key} twice")
             found[key] = f"{found[key]}, {text}" if key in found else text
         return found
+
+
+def _line(data: bytes) -> str:
+    return f"the line {data.partition(_CRLF)[0][:80].decode('ascii', 'backslashreplace')!r}"
+
+
+def check_begun(data: bytes) -> None:
+    """Look at a head of which more is to come. Raises ServingError IX658 when nothing can make a request of it."""
+    line, end, _ = data.partition(b"\n")
+    if end and _FIRST_LINE.fullmatch(line + end) is None:
+        raise _malformed(_line(data))
+    if not b"A" <= data[:1] <= b"Z":
+        raise _malformed("something that does not begin with a method")
+    if _LONE_LF.search(data):
+        raise _malformed("a line that ends in LF without CR")
+
+
+def head_too_large(found: str, expected: str) -> ServingError:
+    """The error for a head above a limit."""
+    return ServingError(
+        "IX656",
+        "the head of the request is too large",
+        found=found,
+        expected=expected,
+        fix="send fewer or shorter headers",
+    )
 
 
 def _malformed(found: str) -> ServingError:

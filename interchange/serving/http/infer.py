@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from interchange.protocol.datatypes import read_tensor, tensor_bytes
 from interchange.protocol.errors import ServingError
 from interchange.runtime.errors import InputError, InputsError, problem
 from interchange.serving.calls import Call
-from interchange.serving.http.tensors import data_json, parse, read_data, read_shape, shape_json
+from interchange.serving.http.tensors import data_json, parse, read_data, read_shape, shape_json, shown
 from interchange.serving.parameters import INPUT, OUTPUT, classes_wanted, classify, known, read_options
 from interchange.serving.served import Port, Served
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 _MEMBERS = frozenset(("id", "parameters", "inputs", "outputs"))
 _INPUT_MEMBERS = frozenset(("name", "shape", "datatype", "parameters", "data"))
 _NONE: dict[str, Any] = {}
+_MOST_PROBLEMS = 16  # that one answer tells of
+_LONGEST_NAME = 256  # characters
 
 
 class HttpCall(Call):
@@ -100,13 +101,17 @@ def _output_heads(served: Served) -> dict[str, bytes]:
     return found
 
 
-def begin(connection: Connection, served: Served, head: Head, body: bytes | memoryview, received: int) -> HttpCall:
-    """Read an inference request and queue it. Raises InterchangeError: all that is wrong with it."""
+def begin(connection: Connection, served: Served, head: Head, body: bytes | memoryview, received: int) -> None:
+    """Read an inference request and queue it. Raises InterchangeError: all that is wrong with it.
+
+    A member that need not be there may be null as well: some clients write all that they know.
+    """
     size = head.json_length
     if size is None:
         document, rest = parse(body), memoryview(b"")
     elif size == 0:
-        return _begin_raw(connection, served, body, received)
+        _begin_raw(connection, served, body, received)
+        return
     else:
         if size > len(body):
             raise _bad_size("Inference-Header-Content-Length", size, f"at most the {len(body)} bytes of the body")
@@ -114,10 +119,10 @@ def begin(connection: Connection, served: Served, head: Head, body: bytes | memo
         document, rest = parse(view[:size]), view[size:]
     if not _MEMBERS.issuperset(document):
         raise _bad_member(next(iter(document.keys() - _MEMBERS)), "the request", _MEMBERS)
-    parameters = document.get("parameters") or _NONE
     entries = document.get("inputs")
-    if type(entries) is not list or type(parameters) is not dict:
-        raise _not_a("inputs" if type(parameters) is dict else "parameters", entries, parameters)
+    if type(entries) is not list:
+        raise _not_a("inputs", "a list", entries)
+    parameters = _parameters(document) if "parameters" in document else _NONE
     feeds = read_inputs(served.inputs, entries, rest, connection.door.settings.max_elements)
     deadline = None
     priority = 0
@@ -127,17 +132,25 @@ def begin(connection: Connection, served: Served, head: Head, body: bytes | memo
             deadline = connection.door.loop.time() + timeout
     wanted, classes, binary = served.output_names, _NONE, frozenset[str]()
     asked = document.get("outputs")
-    if asked or "binary_data_output" in parameters:
-        wanted, classes, binary = read_outputs(served, asked or [], parameters.get("binary_data_output", False))
+    if asked is not None or "binary_data_output" in parameters:
+        wanted, classes, binary = read_outputs(served, asked, parameters.get("binary_data_output", False))
     call = HttpCall(connection, served, feeds, wanted, priority=priority, deadline=deadline, received=received)
-    if "id" in document:
-        call.id = document["id"]
-        if type(call.id) is not str:
-            raise _not_text("id", document["id"])
+    call.id = document.get("id")
+    if call.id is not None and type(call.id) is not str:
+        raise _not_a("id", "a text", call.id)
     call.classes, call.binary = classes, binary
     call.decode_ns = perf_counter_ns() - received
+    connection.call = call
     served.submit(call)
-    return call
+
+
+def _parameters(owner: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = owner.get("parameters")
+    if parameters is None:
+        return _NONE
+    if type(parameters) is not dict:
+        raise _not_a("parameters", "an object", parameters)
+    return parameters
 
 
 def read_inputs(ports: Mapping[str, Port], entries: list[Any], rest: memoryview, most: int) -> dict[str, Array]:
@@ -149,30 +162,32 @@ def read_inputs(ports: Mapping[str, Port], entries: list[Any], rest: memoryview,
     problems: list[InputError | ServingError] = []
     at = 0
     for entry in entries:
+        begin = -1
         try:
-            if type(entry) is not dict or type(name := entry.get("name")) is not str:
+            if type(entry) is not dict or type(name := entry.get("name")) is not str or len(name) > _LONGEST_NAME:
                 raise _no_name("inputs", entry)
+            size = _binary_size(entry, name, len(rest) - at) if "parameters" in entry else None
+            begin, at = at, at + (size or 0)
             if name in feeds:
                 raise _twice("input", name)
             if not _INPUT_MEMBERS.issuperset(entry):
                 raise _bad_member(next(iter(entry.keys() - _INPUT_MEMBERS)), f"input {name}", _INPUT_MEMBERS, name)
-            parameters = entry.get("parameters")
-            size = None if parameters is None else _binary_size(parameters, name, len(rest) - at)
-            begin, at = at, at + (size or 0)
-            shape = read_shape(entry.get("shape"), name, most)
             port = ports.get(name)
             if port is None:
                 raise unknown_input(name, ports)
             if entry.get("datatype") != port.datatype:
                 raise other_datatype(port, entry.get("datatype"))
+            shape = read_shape(entry.get("shape"), name, most)
             if size is None:
                 feeds[name] = read_data(entry.get("data"), port, shape)
-            elif "data" in entry:
+            elif entry.get("data") is not None:
                 raise _bad_member("data", f"input {name}, whose data are binary", _INPUT_MEMBERS - {"data"}, name)
             else:
                 feeds[name] = read_tensor(rest[begin:at], port.datatype, shape, name)
         except (ServingError, InputError) as error:
             problems.append(error)
+            if len(problems) == _MOST_PROBLEMS or (begin < 0 and len(rest)):
+                break  # where the bytes of the next input begin is not known
     if at != len(rest) and not problems:
         problems.append(_bad_size("binary_data_size", at, f"the {len(rest)} bytes behind the JSON, over all inputs"))
     if problems:
@@ -180,9 +195,8 @@ def read_inputs(ports: Mapping[str, Port], entries: list[Any], rest: memoryview,
     return feeds
 
 
-def _binary_size(parameters: Any, name: str, left: int) -> int | None:
-    if type(parameters) is not dict:
-        raise _not_a("parameters", None, parameters)
+def _binary_size(entry: Mapping[str, Any], name: str, left: int) -> int | None:
+    parameters = _parameters(entry)
     known(parameters, INPUT, f"input {name}", name)
     size = parameters.get("binary_data_size")
     if size is not None and (type(size) is not int or not 0 <= size <= left):
@@ -194,13 +208,17 @@ def read_outputs(
     served: Served, entries: Any, all_binary: Any
 ) -> tuple[tuple[str, ...], dict[str, int], frozenset[str]]:
     """What is wanted, how many classes of which outputs, and which are answered as bytes."""
-    if type(entries) is not list or type(all_binary) is not bool:
-        raise _not_a("outputs" if type(all_binary) is bool else "binary_data_output", entries, all_binary)
+    if type(all_binary) is not bool:
+        raise _not_a("binary_data_output", "true or false", all_binary)
+    if entries is None:
+        entries = []
+    if type(entries) is not list:
+        raise _not_a("outputs", "a list", entries)
     names: list[str] = []
     classes: dict[str, int] = {}
     binary: set[str] = set()
     for entry in entries:
-        if type(entry) is not dict or type(name := entry.get("name")) is not str:
+        if type(entry) is not dict or type(name := entry.get("name")) is not str or len(name) > _LONGEST_NAME:
             raise _no_name("outputs", entry)
         if name in names:
             raise _twice("output", name)
@@ -209,13 +227,11 @@ def read_outputs(
         extra = entry.keys() - {"name", "parameters"}
         if extra:
             raise _bad_member(extra.pop(), f"output {name}", frozenset(("name", "parameters")))
-        parameters = entry.get("parameters") or _NONE
-        if type(parameters) is not dict:
-            raise _not_a("parameters", None, parameters)
+        parameters = _parameters(entry)
         known(parameters, OUTPUT, f"output {name}")
         as_bytes = parameters.get("binary_data", all_binary)
         if type(as_bytes) is not bool:
-            raise _not_a("binary_data", None, as_bytes)
+            raise _not_a("binary_data", "true or false", as_bytes)
         names.append(name)
         if as_bytes:
             binary.add(name)
@@ -227,7 +243,7 @@ def read_outputs(
     return tuple(names), classes, frozenset(binary)
 
 
-def _begin_raw(connection: Connection, served: Served, body: bytes | memoryview, received: int) -> HttpCall:
+def _begin_raw(connection: Connection, served: Served, body: bytes | memoryview, received: int) -> None:
     """The whole body is the data of the only input; what is not said is deduced: one open axis, or rows."""
     required = [p for p in served.inputs.values() if not p.optional]
     port = required[0] if len(required) == 1 else None
@@ -250,8 +266,8 @@ def _begin_raw(connection: Connection, served: Served, body: bytes | memoryview,
     call = HttpCall(connection, served, feeds, served.output_names, received=received)
     call.binary = frozenset(served.output_names)
     call.decode_ns = perf_counter_ns() - received
+    connection.call = call
     served.submit(call)
-    return call
 
 
 # -- what can be wrong ------------------------------------------------------------------------------------------------
@@ -277,7 +293,7 @@ def other_datatype(port: Port, found: Any) -> InputError:
     """The error for an input of another datatype."""
     message = f"input {port.name} takes {port.datatype}"
     fix = f"convert the data, and send datatype {port.datatype}"
-    return problem("IX603", message, _shown(found), f"{port.datatype}, for {port.spec}", fix, port.name)
+    return problem("IX603", message, shown(found), f"{port.datatype}, for {port.spec}", fix, port.name)
 
 
 def _twice(kind: str, name: str) -> ServingError:
@@ -296,7 +312,7 @@ def _bad_member(name: str, whose: str, members: frozenset[str], input: str | Non
         "IX631",
         f"{whose} has a member that the protocol does not have",
         input=input,
-        found=_shown(name),
+        found=shown(name),
         expected=", ".join(sorted(members)),
         fix="leave it out, or look at its spelling",
     )
@@ -306,27 +322,19 @@ def _no_name(where: str, entry: Any) -> ServingError:
     return ServingError(
         "IX631",
         f"an entry of {where} is no object with a name",
-        found=_shown(entry),
-        expected='an object with a text "name"',
+        found=shown(entry),
+        expected=f'an object with a text "name" of at most {_LONGEST_NAME} characters',
         fix=f"look at /openapi.json for the form of {where}",
     )
 
 
-def _not_a(member: str, *values: Any) -> ServingError:
-    kind = {"inputs": "a list", "outputs": "a list", "parameters": "an object"}.get(member, "true or false")
-    value = next((v for v in reversed(values) if v is not None), None) if member != "inputs" else values[0]
+def _not_a(member: str, kind: str, value: Any) -> ServingError:
     return ServingError(
         "IX631",
         f"{member} is not {kind}",
-        found=_shown(value),
+        found=shown(value),
         expected=kind,
         fix="look at /openapi.json for the form of a request",
-    )
-
-
-def _not_text(member: str, value: Any) -> ServingError:
-    return ServingError(
-        "IX631", f"{member} is no text", found=_shown(value), expected="a text", fix=f'for example "{member}": "42"'
     )
 
 
@@ -335,12 +343,7 @@ def _bad_size(name: str, found: Any, expected: str, input: str | None = None) ->
         "IX636",
         f"{name} does not fit the body",
         input=input,
-        found=_shown(found),
+        found=shown(found),
         expected=expected,
         fix="count the bytes: the JSON, then the data of each input in the order of `inputs`",
     )
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 100 else f"{text[:97]}..."

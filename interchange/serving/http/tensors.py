@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ _ALLOWED: dict[str, frozenset[type]] = {"BOOL": frozenset((bool,)), "BYTES": fro
 # what JSON has no number for; the words of protobuf's JSON
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _BFLOAT16 = BY_NAME["bfloat16"]
+MAX_AXES = 64  # numpy's
+_MANY = 1 << 20  # lists and objects in one body
+_LOOKED_INTO = 4 * _MANY  # bytes; a smaller body cannot have many
 
 
 @lru_cache(maxsize=1024)
@@ -36,21 +39,27 @@ def _packer(code: str, count: int) -> struct.Struct:
 
 def read_shape(shape: Any, name: str, max_elements: int) -> tuple[int, ...]:
     """The shape of a tensor. Raises ServingError IX631 for what is none, IX652 for one that is too large."""
-    if type(shape) is not list or not _WHOLE.issuperset(map(type, shape)) or (shape and min(shape) < 0):
+    if (
+        type(shape) is not list
+        or len(shape) > MAX_AXES
+        or not _WHOLE.issuperset(map(type, shape))
+        or (shape and min(shape) < 0)
+    ):
         raise ServingError(
             "IX631",
-            f"the shape of {name} is none",
+            f"{name} has no valid shape",
             input=name,
-            found=f"shape = {_short(shape)}",
-            expected="a list of whole numbers, 0 or more",
+            found=f"shape = {shown(shape)}",
+            expected=f"a list of at most {MAX_AXES} whole numbers, 0 or more",
             fix='for example "shape": [1, 64]',
         )
-    if math.prod(shape) > max_elements:
+    # an empty tensor has sizes as well
+    if math.prod(shape) > max_elements or (0 in shape and math.prod(filter(None, shape)) > max_elements):
         raise ServingError(
             "IX652",
             f"{name} is too large",
             input=name,
-            found=f"shape {_short(shape)}",
+            found=f"shape {shown(shape)}",
             expected=f"at most {max_elements} elements",
             fix="split the request",
         )
@@ -64,7 +73,7 @@ def read_data(data: Any, port: Port, shape: tuple[int, ...]) -> Array:
     """
     count = math.prod(shape)
     if type(data) is not list:
-        raise _misfit(port, shape, f"data = {_short(data)}")
+        raise _misfit(port, shape, f"data = {shown(data)}")
     flat = _flat(data, port, shape) if data and type(data[0]) is list else data
     if len(flat) != count:
         raise _misfit(port, shape, f"{len(flat)} values")
@@ -139,15 +148,27 @@ def _bad_value(port: Port, value: Any) -> ServingError:
         "IX633",
         f"{port.name} has a value that {port.datatype} cannot have",
         input=port.name,
-        found=_short(value),
+        found=shown(value),
         expected=f"{port.datatype}: {kind or 'whole numbers within its range'}",
         fix="convert it before it is sent: nothing is rounded or cut here",
     )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def shown(value: Any) -> str:
+    """A value out of a request, for a message: as JSON, of bounded length whatever it is."""
+    text = orjson.dumps(_cut(value, 3)).decode()
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _cut(value: Any, levels: int) -> Any:
+    match value:
+        case str():
+            return value[:100]
+        case list():
+            return [_cut(v, levels - 1) for v in value[:50]] if levels else "..."
+        case dict():
+            return {k[:50]: _cut(v, levels - 1) for k, v in islice(value.items(), 8)} if levels else "..."
+    return value
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
@@ -156,17 +177,21 @@ def data_json(array: Array) -> bytes:
     flat = np.ascontiguousarray(array).reshape(-1)
     if array.dtype == string:
         return orjson.dumps([v if isinstance(v, str) else str(v) for v in flat])
-    if is_float(array.dtype):
-        if array.dtype == _BFLOAT16:
-            flat = flat.astype(np.float32)
-        # one number tells that all are finite; it may overflow where they are, so then they are looked at
-        if not math.isfinite(flat.dot(flat)) and not np.isfinite(flat).all():
-            return orjson.dumps([v if math.isfinite(v) else _word(v) for v in flat.tolist()])
-    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not is_float(array.dtype):
+        return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    if array.dtype == _BFLOAT16:
+        flat = flat.astype(np.float32)
+    text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"n" not in text:
+        return text
+    # it writes null for what JSON has no number for
+    first, *rest = text.split(b"null")
+    odd = (_word(v) for v in flat[~np.isfinite(flat)].tolist())
+    return b"".join((first, *chain.from_iterable(zip(odd, rest, strict=True))))
 
 
-def _word(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+def _word(value: float) -> bytes:
+    return b'"NaN"' if math.isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"'
 
 
 @lru_cache(maxsize=1024)
@@ -176,7 +201,19 @@ def shape_json(shape: tuple[int, ...]) -> bytes:
 
 
 def parse(body: bytes | bytearray | memoryview) -> Mapping[str, Any]:
-    """The JSON object of a body. Raises ServingError IX630."""
+    """The JSON object of a body. Raises ServingError IX630, IX652 for one of more lists than memory should hold."""
+    if len(body) > _LOOKED_INTO:
+        data = bytes(body)
+        many = data.count(b"[") + data.count(b"{")
+        if many > _MANY:
+            # each takes a hundred bytes of memory, and two of the body
+            raise ServingError(
+                "IX652",
+                "the body is too large",
+                found=f"{many} lists and objects",
+                expected=f"at most {_MANY}",
+                fix="send the data as one flat list, or as binary data",
+            )
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
