@@ -116,7 +116,8 @@ class Batcher:
         if call.state == DONE:
             return
         if call.state == WAITING:
-            self.waiting -= 1  # it stays in its queue, where it is passed over
+            self.waiting -= 1
+            self._forget(call)
         self._end(call)
         self.statistics.failed(reason_of(error), perf_counter_ns() - call.received)
         if tell:
@@ -124,6 +125,14 @@ class Batcher:
         for batch in self.running:
             if call in batch.calls and all(c.state == DONE for c in batch.calls):
                 self._terminate(batch)
+
+    def _forget(self, call: Call) -> None:
+        """Take a call out of its queue: who comes and goes while the model is busy must not fill the memory."""
+        queue = self._queues.get(lane := (call.priority or DEFAULT_PRIORITY, call.key))
+        if queue is not None and call in queue:
+            queue.remove(call)
+            if not queue:
+                del self._queues[lane]
 
     def _end(self, call: Call) -> None:
         call.state = DONE
@@ -235,16 +244,10 @@ class Batcher:
         except MemoryError as error:
             batch.error = _no_memory(str(error))
         except Exception as error:  # whatever it is, it is told to the callers and ends nobody else
-            batch.error = ServingError(
-                "IX648",
-                "the server made a mistake",
-                found=f"{type(error).__name__}: {error}",
-                expected="an answer",
-                fix="report it, with the request",
-            )
+            batch.error = _our_mistake(error)
 
     def _finished(self, batch: Batch) -> None:
-        if batch.error is None and len(batch.calls) > 1 and any(len(o) != batch.rows for o in batch.outputs):
+        if batch.error is None and len(batch.calls) > 1 and any(o.shape[:1] != (batch.rows,) for o in batch.outputs):
             batch.error = RunError("IX611", "the rows of an output are not those of the batch")
         if batch.error is not None:
             self._failed(batch, batch.error)
@@ -261,9 +264,10 @@ class Batcher:
             outputs = batch.outputs if len(batch.calls) == 1 else [o[before:at] for o in batch.outputs]
             try:
                 call.finish(outputs)
-            except InterchangeError as error:
-                self.statistics.failed(reason_of(error), perf_counter_ns() - call.received)
-                call.fail(error)
+            except Exception as error:  # as above: it ends neither the others of the batch nor the loop
+                told = error if isinstance(error, InterchangeError) else _our_mistake(error)
+                self.statistics.failed(reason_of(told), perf_counter_ns() - call.received)
+                call.fail(told)
                 continue
             phases["queue"].add(batch.started - call.queued)
             phases["input"].add(call.decode_ns + batch.input_ns)
@@ -312,13 +316,23 @@ class Batcher:
         )
         if error is not None:
             for queue in list(self._queues.values()):
-                for call in queue:
+                for call in list(queue):
                     self._give_up(call, error)
         self._idle = self.loop.create_future()
         self._turn()
         await self._idle
         if self._threads is not None:
             self._threads.shutdown(wait=False)
+
+
+def _our_mistake(error: Exception) -> ServingError:
+    return ServingError(
+        "IX648",
+        "the server made a mistake",
+        found=f"{type(error).__name__}: {error}"[:200],
+        expected="an answer",
+        fix="report it, with the request",
+    )
 
 
 def _no_memory(text: str) -> ServingError:

@@ -59,12 +59,13 @@ class Engine:
         if known is not None:
             return known
         if name not in self.models:
-            close = get_close_matches(name, self.models, 1)
+            known = [] if self.settings.tokens else sorted(self.models)  # not every token may know what there is
+            close = get_close_matches(name, known, 1)
             return ServingError(
                 "IX640",
                 f"there is no model {name!r}",
                 found=name,
-                expected=", ".join(sorted(self.models)) or "no model is served",
+                expected=", ".join(known) or "the name of a model that is served",
                 fix=f"did you mean {close[0]}?" if close else "POST /v2/repository/index lists what there is",
             )
         return ServingError(
