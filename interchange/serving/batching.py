@@ -57,6 +57,7 @@ class Batcher:
     ) -> None:
         self.served, self.loop, self.settings = served, loop, served.settings
         self.model, self.statistics, self.trial = served.model, served.statistics, served.trial
+        self.inline = self.trial.inline  # a shadow's runs are beside the loop in any case
         self.on_wedged = on_wedged
         self.waiting = 0
         self.running: set[Batch] = set()
@@ -94,7 +95,7 @@ class Batcher:
     def _set_deadline(self, call: Call) -> None:
         own = None if self._timeout is None else self.loop.time() + self._timeout
         call.deadline = own if call.deadline is None else call.deadline if own is None else min(own, call.deadline)
-        if not self.trial.inline:  # an inline run is over before a timer could ring
+        if not self.inline:  # an inline run is over before a timer could ring
             assert call.deadline is not None
             call.timer = self.loop.call_at(call.deadline, self._late, call)
 
@@ -207,7 +208,7 @@ class Batcher:
 
     def _start(self, batch: Batch) -> None:
         first = batch.calls[0]
-        if self.trial.inline and batch.rows * first.elements <= self.trial.inline_elements * first.rows:
+        if self.inline and batch.rows * first.elements <= self.trial.inline_elements * first.rows:
             self._execute(batch)
             self._finished(batch)
             return

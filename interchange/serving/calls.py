@@ -22,11 +22,12 @@ class Call:
     priority: 1 is served first; 0 means the default of 2.  deadline: seconds on the engine's clock (`loop.time()`), or
     None.
     received, queued: nanoseconds of `perf_counter_ns`.  decode_ns: what reading the request took.
+    relay: the call that went on in its place (`Relay`), if one did.
     """
 
     __slots__ = (
-        "deadline", "decode_ns", "elements", "feeds", "key", "priority", "queued", "received", "rows", "state", "timer",
-        "wanted",
+        "deadline", "decode_ns", "elements", "feeds", "key", "priority", "queued", "received", "relay", "rows", "state",
+        "timer", "wanted",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +46,7 @@ class Call:
         self.key: Any = ()
         self.queued = self.decode_ns = 0
         self.timer: Any = None
+        self.relay: Call | None = None
 
     rows: int
     key: Any
@@ -56,6 +58,33 @@ class Call:
     def fail(self, error: InterchangeError) -> None:
         """No answer, and why."""
         raise NotImplementedError
+
+
+class Relay(Call):
+    """A call in the place of another: with other feeds, or with something to do when the answer is there."""
+
+    __slots__ = ("origin",)
+
+    def __init__(self, origin: Call, feeds: Mapping[str, Array] | None = None) -> None:
+        super().__init__(
+            origin.feeds if feeds is None else feeds,
+            origin.wanted,
+            priority=origin.priority,
+            deadline=origin.deadline,
+            received=origin.received,
+        )
+        self.origin, self.decode_ns = origin, origin.decode_ns
+        origin.relay = self
+
+    def finish(self, outputs: Sequence[Array]) -> None:
+        """Hand the answer to the call it stands for."""
+        self.origin.state, self.origin.queued = DONE, self.queued
+        self.origin.finish(outputs)
+
+    def fail(self, error: InterchangeError) -> None:
+        """Hand the error on."""
+        self.origin.state, self.origin.queued = DONE, self.queued
+        self.origin.fail(error)
 
 
 class FutureCall(Call):
@@ -70,7 +99,8 @@ class FutureCall(Call):
     def finish(self, outputs: Sequence[Array]) -> None:
         """Hand the answer over, unless nobody waits any more."""
         if not self.future.done():
-            self.future.set_result(dict(zip(self.wanted, outputs, strict=True)))
+            own = [o if o.flags.writeable else o.copy() for o in outputs]  # a kept answer is everybody's
+            self.future.set_result(dict(zip(self.wanted, own, strict=True)))
 
     def fail(self, error: InterchangeError) -> None:
         """Raise the error where the call is awaited."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError
-from interchange.protocol.errors import ServingError
-from interchange.serving.batching import Batcher
+from interchange.protocol.errors import ServingError, text_of
 from interchange.serving.calls import FutureCall
 from interchange.serving.served import Served
 from interchange.serving.settings import Settings
+from interchange.serving.splitting import Split
+
+_log = logging.getLogger("interchange.serving")
 
 
 class Engine:
     """Models by name and version.
 
     models: name -> version -> what is ready.  on_wedged: told of a model whose run does not stop when it is told to.
+    listeners: told the name of a model whose versions have changed.
     unavailable: (name, version) -> why what is known does not answer; None for what is not known either.
     """
 
@@ -28,15 +32,27 @@ class Engine:
         self.models: dict[str, dict[str, Served]] = {}
         self.on_wedged: Callable[[Served], None] | None = None
         self.unavailable: Callable[[str, str], ServingError | None] | None = None
-        self._newest: dict[str, Served] = {}
+        self.listeners: list[Callable[[str], None]] = []
+        self._default: dict[str, Served] = {}
+        self._splits: dict[str, Split] = {}
+        self._canaries: dict[str, Split] = {}  # of the models that have any
 
     # -- what is served -----------------------------------------------------------------------------------------------
     def find(self, name: str, version: str = "") -> Served:
-        """The version of a model that answers; without a version the newest. Raises ServingError IX640 to IX642."""
-        served = self._newest.get(name) if not version else self.models.get(name, {}).get(version)
+        """A version of a model; without a version the newest that is neither canary nor shadow.
+
+        Raises ServingError IX640 to IX642.
+        """
+        served = self._default.get(name) if not version else self.models.get(name, {}).get(version)
         if served is None:
             raise self._unknown(name, version)
         return served
+
+    def choose(self, name: str, version: str = "") -> Served:
+        """The version that answers the next request: as `find`, but for the part of the canaries."""
+        if self._canaries and not version and name in self._canaries:
+            return self._canaries[name].choose()
+        return self.find(name, version)
 
     def replace(self, name: str, versions: Iterable[Served]) -> list[Served]:
         """Serve exactly these versions of a model from now on; returns those that were served before and are not now.
@@ -47,12 +63,33 @@ class Engine:
         now = {s.version: s for s in versions}
         for served in now.values():
             if before.get(served.version) is not served:
-                served.batcher = Batcher(served, asyncio.get_running_loop(), self.on_wedged)
-        self._newest.pop(name, None)
+                served.open(asyncio.get_running_loop(), self.on_wedged)
         if now:
             self.models[name] = now
-            self._newest[name] = max(now.values(), key=lambda s: int(s.version))
+        self.split(name)
+        for listener in self.listeners:
+            listener(name)
         return [s for s in before.values() if now.get(s.version) is not s]
+
+    def split(self, name: str) -> None:
+        """Follow the settings about canaries and shadows of a model, as they are now."""
+        versions, settings = self.models.get(name), self.settings.of(name)
+        split = self._splits.get(name)
+        if versions is None:
+            for known in (self._splits, self._canaries, self._default):
+                known.pop(name, None)
+        elif split is None or not split.is_for(settings, versions):
+            split = self._splits[name] = Split(name, settings, versions)
+            self._default[name] = split.primary
+            self._canaries.pop(name, None)
+            if split.canaries:
+                self._canaries[name] = split
+            for problem in split.problems.values():
+                _log.warning("%s", text_of(problem))
+
+    def split_problems(self, name: str) -> Mapping[str, ServingError]:
+        """Version -> why its part of the requests is not followed: IX696."""
+        return self._splits[name].problems if name in self._splits else {}
 
     def _unknown(self, name: str, version: str) -> ServingError:
         known = None if self.unavailable is None else self.unavailable(name, version)
@@ -92,7 +129,7 @@ class Engine:
         Raises ServingError IX640 to IX647, InputsError, and RunError as `interchange.runtime.Model.run` does.
         """
         loop = asyncio.get_running_loop()
-        served = self.find(name, version)
+        served = self.choose(name, version)
         deadline = None if timeout is None else loop.time() + timeout
         wanted = served.output_names if outputs is None else outputs
         call = FutureCall(loop, served.model.prepare(feeds), wanted, priority=priority, deadline=deadline)
@@ -100,12 +137,13 @@ class Engine:
             served.submit(call)
             return await call.future
         except asyncio.CancelledError:
-            served.batcher.cancel(call)
+            served.cancel(call)
             raise
 
     async def close(self, error: InterchangeError | None = None) -> None:
         """Finish what runs, and serve nothing any more."""
         served = [s for versions in self.models.values() for s in versions.values()]
         self.models.clear()
-        self._newest.clear()
+        for known in (self._default, self._canaries, self._splits):
+            known.clear()
         await asyncio.gather(*(s.close(error) for s in served))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from interchange.dims import Dim
 from interchange.dtypes import Array, DType, name_of
 from interchange.errors import InterchangeError
 from interchange.protocol.datatypes import DATATYPES
 from interchange.protocol.errors import ServingError
+from interchange.serving.batching import Batcher
+from interchange.serving.calls import DONE, Call
 from interchange.serving.statistics import Statistics
 
 if TYPE_CHECKING:
     from interchange.runtime import Model, ValueSpec
-    from interchange.serving.batching import Batcher
-    from interchange.serving.calls import Call
     from interchange.serving.settings import ModelSettings
     from interchange.serving.trial import Trial
 
@@ -66,8 +67,40 @@ class Admitted(NamedTuple):
     elements: int  # over all inputs
 
 
+class Stage(Protocol):
+    """What a call goes through before it is queued: the response cache, padding, the copy for a shadow."""
+
+    def take(self, call: Call) -> Call | None:
+        """The call that goes on, mostly the same, or a `Relay`; None: this one is answered. Raises InterchangeError."""
+
+
+class Queue(Protocol):
+    """What runs the calls of a version: `Batcher`, or the steps of a pipeline."""
+
+    waiting: int
+    inline: bool  # on the loop's own thread, where that is quick enough
+
+    @property
+    def running(self) -> Collection[Any]:
+        """What runs now."""
+
+    def add(self, call: Call) -> None:
+        """Take a call. Raises ServingError IX643, IX642."""
+
+    def cancel(self, call: Call) -> None:
+        """The client has gone."""
+
+    async def close(self, error: InterchangeError | None = None) -> None:
+        """Take no more calls, and return when all are answered."""
+
+
 class Served:
-    """One version of a model. `submit` is called on the engine's thread only."""
+    """One version of a model. `submit` is called on the engine's thread only.
+
+    own_stages: what the settings of this version ask for.  stages: with those that other versions ask for.
+    """
+
+    platform = PLATFORM
 
     def __init__(self, name: str, version: str, model: Model, settings: ModelSettings) -> None:
         self.name, self.version, self.model, self.settings = name, version, model, settings
@@ -75,9 +108,15 @@ class Served:
         self.outputs = {n: Port.of(s) for n, s in model.outputs.items()}
         self.output_names = tuple(self.outputs)
         self.statistics = Statistics()
-        self.batcher: Batcher  # the next two are set when it was tried: `interchange.serving.trial`
-        self.trial: Trial
+        self.batcher: Queue  # of `open`
+        self.trial: Trial  # of `interchange.serving.trial`, as the stages are
+        self.own_stages: tuple[Stage, ...] = ()
+        self.stages: tuple[Stage, ...] = ()
         self._admitted: dict[tuple[Any, ...], Admitted] = {}
+
+    def open(self, loop: asyncio.AbstractEventLoop, on_wedged: Callable[[Served], None] | None = None) -> None:
+        """Begin to take calls on a loop.  on_wedged: see `Batcher`."""
+        self.batcher = Batcher(self, loop, on_wedged)
 
     def admit(self, feeds: Mapping[str, Array]) -> Admitted:
         """Whether arrays of the right dtypes fit the signature, with its bounds and guards.
@@ -98,6 +137,12 @@ class Served:
 
         Raises InputsError, and ServingError IX643 for a full queue.
         """
+        if self.stages:
+            for stage in self.stages:
+                taken = stage.take(call)
+                if taken is None:
+                    return
+                call = taken
         call.rows, key, call.elements = self.admit(call.feeds)
         # equal keys share a run: the same shapes but for the rows, and the same outputs
         call.key = key if call.wanted is self.output_names else (key, *call.wanted)
@@ -105,12 +150,19 @@ class Served:
             call.key = (id(call),)
         self.batcher.add(call)
 
+    def cancel(self, call: Call) -> None:
+        """The client has gone: a submitted call is not answered, and not run if it has not begun."""
+        while call.relay is not None:
+            call.state = DONE
+            call = call.relay
+        self.batcher.cancel(call)
+
     def metadata(self, versions: list[str]) -> dict[str, Any]:
         """The protocol's model metadata."""
         return {
             "name": self.name,
             "versions": versions,
-            "platform": PLATFORM,
+            "platform": self.platform,
             "inputs": [p.metadata() for p in self.inputs.values()],
             "outputs": [p.metadata() for p in self.outputs.values()],
         }

@@ -52,7 +52,8 @@ class Statistics:
         self.inferences = self.executions = 0  # rows, runs
         self.batches: dict[int, list[int]] = {}  # rows of a run -> [runs, input ns, compute ns, output ns]
         self.last_inference_ms = 0
-        self.shadow = {"compared": 0, "differed": 0, "failed": 0}
+        self.shadow = {"compared": 0, "differed": 0, "failed": 0, "dropped": 0}
+        self.differences: dict[str, int] = {}  # how the shadow's answers differed, the first ones -> how often
 
     def failed(self, reason: str, ns: int) -> None:
         """Count a request that was not answered."""
@@ -84,6 +85,7 @@ class Statistics:
             "batches": {str(rows): list(entry) for rows, entry in sorted(self.batches.items())},
             "last_inference_ms": self.last_inference_ms,
             "shadow": dict(self.shadow),
+            "differences": dict(self.differences),
         }
 
 

@@ -97,7 +97,7 @@ def begin(rpc: Rpc, message: Message) -> GrpcCall:
     message.data = b""  # what is still needed of it is in `raws`
     message.model, message.version, message.id = request.model_name, request.model_version, request.id
     rpc.check("inference", request.model_name)
-    served = rpc.app.engine.find(request.model_name, request.model_version)
+    served = rpc.app.engine.choose(request.model_name, request.model_version)
     try:
         call = _read_call(rpc, served, request, raws, message.received)
         served.submit(call)
@@ -111,7 +111,7 @@ def begin(rpc: Rpc, message: Message) -> GrpcCall:
 def give_up(call: GrpcCall) -> None:
     """Nobody waits for the answer any more."""
     if call.state != DONE:
-        call.served.batcher.cancel(call)
+        call.served.cancel(call)
     if not call.future.cancel() and not call.future.cancelled():
         call.future.exception()  # looked at, so that asyncio does not complain of it
 
