@@ -16,6 +16,7 @@ from interchange.client.signature import Served
 from interchange.client.tensors import Asked, Writer, model_path, read_outputs
 from interchange.errors import UsageError
 from interchange.runtime.errors import InputsError
+from interchange.runtime.signature import ValueSpec
 
 T = TypeVar("T")
 BINARY = "binary_tensor_data"  # the extension's name in a server's metadata
@@ -58,9 +59,7 @@ class Caller:
     # -- inference ----------------------------------------------------------------------------------------------------
     def infer(self, asked: Asked, given: Mapping[str, Any], id: str | None, binary: bool | None) -> Steps[Any]:
         """The outputs by name. What the model takes is asked once; and again when it seems to have changed."""
-        if binary is None:
-            binary = self._binary if self._binary is not None else (yield from self._offers_binary())
-        asked = asked._replace(binary=binary)
+        asked = yield from self._in_form(asked, binary)
         key = asked.model, asked.version
         known = self._served.get(key)
         served = known or (yield from self._ask_served(key))
@@ -80,6 +79,17 @@ class Caller:
             raise self._error(answer, asked.model)
         return read_outputs(answer, self.memory)
 
+    def prepare(self, asked: Asked, given: Mapping[str, Any], binary: bool | None) -> Steps[bytes]:
+        """The bytes of an inference request."""
+        asked = yield from self._in_form(asked, binary)
+        served = yield from self._ask_served((asked.model, asked.version))
+        return b"".join(self._writer.write(asked, served.arrays(given)))
+
+    def _in_form(self, asked: Asked, binary: bool | None) -> Steps[Asked]:
+        if binary is None:
+            binary = self._binary if self._binary is not None else (yield from self._offers_binary())
+        return asked._replace(binary=binary)
+
     def _ask_served(self, key: tuple[str, str]) -> Steps[Served]:
         self._served.pop(key, None)
         served = Served((yield from self.get(model_path(*key), key[0])))
@@ -87,9 +97,9 @@ class Caller:
             self._served[key] = served
         return served
 
-    def served(self, model: str, version: str) -> Steps[Served]:
+    def inputs(self, model: str, version: str) -> Steps[Mapping[str, ValueSpec | None]]:
         """What a model takes, as its metadata says now."""
-        return (yield from self._ask_served((model, version)))
+        return (yield from self._ask_served((model, version))).specs
 
     def _offers_binary(self) -> Steps[bool]:
         metadata = yield from self.get("/v2")

@@ -17,6 +17,7 @@ from interchange.client.retrying import Attempts
 from interchange.client.steps import Caller, Request, Steps, asked_of, given_of, seconds
 from interchange.client.tensors import model_path
 from interchange.dtypes import Array
+from interchange.runtime.signature import ValueSpec
 
 T = TypeVar("T")
 _READ = 1 << 16  # bytes of one read
@@ -33,6 +34,8 @@ class Client:
     429, 502 and 503; with waits that double, and none shorter than Retry-After says.
     max_answer: bytes of one answer.  connections: how many are kept open while nothing runs on them.
     tls: of https; None trusts what the system trusts.  headers: more lines of each request.
+
+    address: where it asks.
 
     Every call raises RemoteError with what the server says (its code, input, found, expected, fix); ClientError IX681
     (not reached), IX682 (too late), IX683 (reset), IX684 (not the protocol), IX685 (too large); UsageError IX680,
@@ -55,8 +58,8 @@ class Client:
         self._idle: list[socket.socket] = []  # the last used one is used next: the others may close
         self._caller = Caller(url, token, timeout, retries, headers or {})
         self._connect_timeout, self._max_answer = seconds(connect_timeout), max_answer
-        self._address = self._caller.address
-        self._tls = (tls or ssl.create_default_context()) if self._address.tls else None
+        self.address = self._caller.address
+        self.tls = (tls or ssl.create_default_context()) if self.address.tls else None
         self._kept = connections
         _clients.add(self)
 
@@ -88,6 +91,26 @@ class Client:
         """
         asked = asked_of(model, version, outputs, priority, timeout)
         return self._run(self._caller.infer(asked, given_of(inputs, named), id, binary), asked.timeout)
+
+    def prepare(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        version: str = "",
+        outputs: Sequence[str] | None = None,
+        binary: bool | None = None,
+    ) -> bytes:
+        """The bytes of the request that `infer` would send: for a load generator, or to send with another tool."""
+        asked = asked_of(model, version, outputs, 0, None)
+        return self._run(self._caller.prepare(asked, given_of(inputs, {}), binary))
+
+    def inputs(self, model: str, version: str = "") -> Mapping[str, ValueSpec | None]:
+        """What a model takes, by input name: its metadata in the runtime's terms. Open sizes have names of ours.
+
+        None for an input of a datatype that has no element type here; nothing at all where the server does not tell.
+        """
+        return self._run(self._caller.inputs(model, version))
 
     def metadata(self, model: str = "", version: str = "") -> dict[str, Any]:
         """What the server says of itself, or of a model: the protocol's metadata."""
@@ -187,16 +210,16 @@ class Client:
         try:
             return self._exchange(sock, request, deadline, timeout)
         except LostError as error:
-            raise ended(str(self._address), str(error)) from None
+            raise ended(str(self.address), str(error)) from None
 
     def _connect(self, deadline: float, timeout: float) -> socket.socket:
         limit = min(self._connect_timeout, deadline - time.monotonic())
         if limit <= 0:
-            raise late(str(self._address), timeout, "no connection")
+            raise late(str(self.address), timeout, "no connection")
         try:
-            return _open(self._address, limit, self._tls)
+            return open_socket(self.address, limit, self.tls)
         except (OSError, UnicodeError) as error:
-            raise unreachable(str(self._address), error) from None
+            raise unreachable(str(self.address), error) from None
 
     def _exchange(self, sock: socket.socket, request: Request, deadline: float, timeout: float) -> Answer:
         """Raises LostError, ClientError IX682, IX684, IX685; the connection is closed then."""
@@ -205,7 +228,7 @@ class Client:
             _converse(sock, request, reader, deadline, timeout)
         except TimeoutError:
             sock.close()
-            raise late(str(self._address), timeout, f"{reader.received} bytes of an answer") from None
+            raise late(str(self.address), timeout, f"{reader.received} bytes of an answer") from None
         except OSError as error:
             sock.close()
             raise LostError(error.strerror or str(error)) from None
@@ -267,7 +290,7 @@ def _joined(parts: list[Any]) -> list[Any]:
     return [b"".join(parts)] if len(parts) > 1 and sum(map(len, parts)) <= _JOINED else parts
 
 
-def _open(address: Address, limit: float, tls: ssl.SSLContext | None) -> socket.socket:
+def open_socket(address: Address, limit: float, tls: ssl.SSLContext | None) -> socket.socket:
     """A connection. Raises OSError."""
     if address.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
