@@ -245,7 +245,7 @@ class Batcher:
         except MemoryError as error:
             batch.error = _no_memory(str(error))
         except Exception as error:  # whatever it is, it is told to the callers and ends nobody else
-            batch.error = _our_mistake(error)
+            batch.error = our_mistake(error)
 
     def _finished(self, batch: Batch) -> None:
         if batch.error is None and len(batch.calls) > 1 and any(o.shape[:1] != (batch.rows,) for o in batch.outputs):
@@ -266,7 +266,7 @@ class Batcher:
             try:
                 call.finish(outputs)
             except Exception as error:  # as above: it ends neither the others of the batch nor the loop
-                told = error if isinstance(error, InterchangeError) else _our_mistake(error)
+                told = error if isinstance(error, InterchangeError) else our_mistake(error)
                 self.statistics.failed(reason_of(told), perf_counter_ns() - call.received)
                 call.fail(told)
                 continue
@@ -326,7 +326,8 @@ class Batcher:
             self._threads.shutdown(wait=False)
 
 
-def _our_mistake(error: Exception) -> ServingError:
+def our_mistake(error: Exception) -> ServingError:
+    """IX648: an exception that nobody foresaw, as the callers are told of it."""
     return ServingError(
         "IX648",
         "the server made a mistake",

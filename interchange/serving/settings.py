@@ -25,7 +25,7 @@ class ModelSettings:
     measures.
     pad: a named size -> the sizes it is filled up to with zeros, so that unequal requests share a batch. It is tried at
     loading whether the outputs stay what they were.
-    cache: how many answers are kept for requests that come again; 0 keeps none.
+    cache: how many answers are kept for requests that come again; 0 keeps none.  cache_bytes: of them all together.
     weights: "shared" maps the weights from the file, one copy for all workers; "private" copies and repacks them,
     which is faster for large batches.
     canary: version -> the part of the requests without a version that goes there.  shadow: version -> the part of the
@@ -47,6 +47,7 @@ class ModelSettings:
     execution: Literal["auto", "inline", "thread"] = "auto"
     pad: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     cache: int = 0
+    cache_bytes: int = 64 << 20
     weights: Literal["private", "shared"] = "private"
     canary: Mapping[str, float] = field(default_factory=dict)
     shadow: Mapping[str, float] = field(default_factory=dict)

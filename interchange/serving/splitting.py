@@ -165,8 +165,8 @@ class Mirror:
         wanted = shadow.output_names if tuple(call.wanted) == shadow.output_names else call.wanted
         try:
             shadow.submit(_ShadowCall(self, call.feeds, wanted, outputs, size))
-        except InterchangeError as error:
-            self.failed(text_of(error))
+        except Exception as error:  # whatever it is: the request has been answered
+            self.failed(text_of(error) if isinstance(error, InterchangeError) else repr(error))
 
     def failed(self, text: str) -> None:
         """The shadow gave no answer."""

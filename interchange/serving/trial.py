@@ -20,6 +20,8 @@ from interchange.errors import InterchangeError
 from interchange.parity.compare import compare
 from interchange.protocol.errors import ServingError
 from interchange.sampling import random_array, sample_sizes
+from interchange.serving.caching import open_cache
+from interchange.serving.padding import open_padding
 from interchange.serving.served import Admitted, Served
 
 if TYPE_CHECKING:
@@ -104,7 +106,11 @@ def open_served(
         highs = (model.dims[str(s.shape[0])][1] for s in model.inputs.values())
         trial.max_batch = min([settings.max_batch, *(h for h in highs if h is not None)])
     _measure(served, trial, feeds)
-    quick = max(trial.seconds.values()) <= INLINE_SECONDS and not sized_by_values(files.load(path))
+    ir = files.load(path)
+    padding = open_padding(served, feeds if settings.sample is not None else None)
+    cache = open_cache(served, ir, feeds) if settings.cache else None
+    served.own_stages = tuple(stage for stage in (cache, padding) if stage is not None)
+    quick = max(trial.seconds.values()) <= INLINE_SECONDS and not sized_by_values(ir)
     trial.inline = settings.execution == "inline" or (settings.execution == "auto" and quick)
     if threads > 1 and not trial.inline:
         served.model = opened(check=False, threads=threads)
