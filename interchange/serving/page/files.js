@@ -2,6 +2,7 @@
 
 import { DATATYPES, parse, readRaw, size } from "./tensors.js";
 
+const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // \x93NUMPY
 const LIMIT = 1 << 28; // bytes that a compressed file may grow to
 const TYPES = {
   b1: "BOOL", u1: "UINT8", u2: "UINT16", u4: "UINT32", u8: "UINT64", i1: "INT8", i2: "INT16", i4: "INT32", i8: "INT64",
@@ -23,7 +24,7 @@ export async function readFile(file) {
 // -- numpy -------------------------------------------------------------------------------------------------------------
 /** An array in numpy's format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 export function readNpy(bytes) {
-  if (new TextDecoder("latin1").decode(bytes.subarray(0, 6)) !== "\x93NUMPY") throw new Error("this is no .npy file");
+  if (!MAGIC.every((b, i) => bytes[i] === b)) throw new Error("this is no .npy file");
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const [begin, length] = bytes[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
   const head = new TextDecoder().decode(bytes.subarray(begin, begin + length));
@@ -111,24 +112,31 @@ export function npyOf({ datatype, shape }, raw) {
   const dims = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
   const head = `{'descr': '${order}${type}', 'fortran_order': False, 'shape': (${dims}), }`;
   const padded = head.padEnd(Math.ceil((head.length + 11) / 64) * 64 - 11) + "\n";
-  const prefix = new Uint8Array([0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, padded.length & 255, padded.length >> 8]);
+  const prefix = new Uint8Array([...MAGIC, 1, 0, padded.length & 255, padded.length >> 8]);
   return new Blob([prefix, padded, raw]);
 }
 
 // -- CSV ---------------------------------------------------------------------------------------------------------------
-/** The rows of a table: a tensor [rows, columns] of numbers, or of texts. columns: its head, where it has one. */
+/** The rows of a table: a tensor [rows, columns] of numbers, or of texts. columns: name -> cells, where it has a head. */
 export function readCsv(source) {
   const separator = [";", "\t", ","].find((c) => source.split("\n", 1)[0].includes(c)) ?? ",";
   const rows = cells(source, separator).filter((row) => row.length > 1 || row[0].trim() !== "");
   if (rows.length === 0) throw new Error("the file has no rows");
-  const numeric = (row) => row.every((c) => c.trim() === "" || !Number.isNaN(Number(c)));
-  const columns = !numeric(rows[0]) && rows.slice(1).some(numeric) ? rows.shift().map((c) => c.trim()) : null;
+  const headed = !rows[0].some(isNumber) && rows.slice(1).flat().some(isNumber);
+  const head = headed ? rows.shift().map((c) => c.trim()) : [];
   const width = rows[0].length;
   const ragged = rows.findIndex((row) => row.length !== width);
   if (ragged >= 0) throw new Error(`row ${ragged + 1} has ${rows[ragged].length} cells, the first one has ${width}`);
-  const numbers = rows.every(numeric);
-  const data = rows.flat().map((c) => (numbers ? (c.trim() === "" ? NaN : Number(c)) : c));
-  return { name: "", datatype: numbers ? "FP64" : "BYTES", shape: [rows.length, width], data, columns };
+  const columns = new Map(head.map((name, at) => [name, rows.map((row) => row[at])]));
+  return { name: "", ...valuesOf(rows.flat()), shape: [rows.length, width], columns };
+}
+
+const isNumber = (cell) => cell.trim() !== "" && !Number.isNaN(Number(cell));
+
+/** Cells as numbers, empty ones as NaN, where all of them are; else as texts. */
+export function valuesOf(cells) {
+  if (!cells.every((c) => isNumber(c) || c.trim() === "")) return { datatype: "BYTES", data: cells };
+  return { datatype: "FP64", data: cells.map((c) => (isNumber(c) ? Number(c) : NaN)) };
 }
 
 function cells(source, separator) {

@@ -3,7 +3,7 @@
 import { answerView, refusalView } from "./answer.js";
 import { pad, preview } from "./drawing.js";
 import { fill, h, newId, short } from "./dom.js";
-import { asInput, readFile } from "./files.js";
+import { asInput, readFile, valuesOf } from "./files.js";
 import { decode, defaultScale, drawable, imageShape, layoutOf, pixels, planes, SCALES } from "./images.js";
 import { linesView } from "./lines.js";
 import { infer, Refusal, requestOf } from "./server.js";
@@ -47,7 +47,7 @@ export function form(model) {
   /** Arrays from one file or one pasted body, for the inputs that they name; the first one for `target` if it is alone. */
   function give(arrays, target, source) {
     const columns = arrays.length === 1 && arrays[0].columns;
-    if (columns && about.inputs.length > 1 && about.inputs.every((p) => columns.includes(p.name))) arrays = byColumn(arrays[0], about.inputs);
+    if (columns && about.inputs.every((p) => columns.has(p.name))) arrays = byColumn(columns, about.inputs);
     const named = arrays.filter((a) => about.inputs.some((p) => p.name === a.name));
     if (named.length === 0 && arrays.length === 1) return target.set(arrays[0], source);
     if (named.length === 0) throw new Error(`${source} has ${arrays.map((a) => short(a.name)).join(", ")}, and none of the model's inputs`);
@@ -95,11 +95,11 @@ function sizesView(about, sizes, changed) {
   }));
 }
 
-function byColumn({ datatype, shape, data, columns }, inputs) {
-  return inputs.map((p) => {
-    const at = columns.indexOf(p.name);
-    const column = Array.from({ length: shape[0] }, (_, row) => data[row * shape[1] + at]);
-    return { name: p.name, datatype, shape: p.sizes.length === 2 ? [shape[0], 1] : [shape[0]], data: column };
+/** A column of a table for each input, [rows] or [rows, 1]. */
+function byColumn(columns, inputs) {
+  return inputs.map(({ name, sizes }) => {
+    const cells = columns.get(name);
+    return { name, ...valuesOf(cells), shape: sizes.length === 2 ? [cells.length, 1] : [cells.length] };
   });
 }
 

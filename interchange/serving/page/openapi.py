@@ -252,7 +252,7 @@ def _shape(port: Port) -> Schema:
     if not port.spec.ranked:
         return listing({"type": "integer", "minimum": 0})
     rank = len(port.shape)
-    sizes = [{"type": "integer", "minimum": 0} if d < 0 else {"type": "integer", "const": d} for d in port.shape]
+    sizes = [{"type": "integer", "minimum": max(d, 0)} | ({"maximum": d} if d >= 0 else {}) for d in port.shape]
     found = {"prefixItems": sizes} if rank else {}
     return listing({"type": "integer"}, minItems=rank, maxItems=rank, **found)
 
@@ -261,7 +261,7 @@ def _element(port: Port) -> Schema:
     if port.datatype in ("BOOL", "BYTES"):
         return {"type": "boolean" if port.datatype == "BOOL" else "string"}
     if is_float(port.dtype):
-        return {"anyOf": [{"type": "number"}, {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}]}
+        return ref("Number")
     limits = np.iinfo(port.dtype)
     return {"type": "integer", "minimum": int(limits.min), "maximum": int(limits.max)}
 
@@ -277,7 +277,7 @@ def _response(served: Served) -> Schema:
                 },
                 "shape": listing({"type": "integer", "minimum": 0}),
                 "data": listing({}),
-                "parameters": {"type": "object"},
+                "parameters": ref("BinarySize"),
             },
             "name datatype shape",
             f"{port.spec}; BYTES where classification was asked for",

@@ -44,7 +44,6 @@ def whole(description: str = "", minimum: int | None = 0) -> Schema:
 
 YES: Schema = {"type": "boolean"}
 ANY: Schema = {"type": "object", "additionalProperties": True}
-_SIZE = {"bytes": whole("of this tensor behind the JSON")}
 
 _DATATYPE = {"type": "string", "enum": list(DTYPES)}
 _SHAPE = listing(whole())
@@ -74,6 +73,8 @@ _PROBLEM = {
 
 SCHEMAS: dict[str, Schema] = {
     "Datatype": _DATATYPE,
+    "Number": {"anyOf": [{"type": "number"}, ref("NoNumber")]},
+    "NoNumber": {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"], "description": "JSON has none for them"},
     "Error": record(
         {
             "error": text("all of it in one line"),
@@ -97,7 +98,7 @@ SCHEMAS: dict[str, Schema] = {
             "datatype": ref("Datatype"),
             "shape": _SHAPE,
             "data": _DATA,
-            "parameters": record({"binary_data_size": _SIZE["bytes"]}, closed=True),
+            "parameters": ref("BinarySize"),
         },
         "name datatype shape",
         "`data`, or `binary_data_size` and its bytes behind the JSON",
@@ -106,17 +107,19 @@ SCHEMAS: dict[str, Schema] = {
     "RequestOutput": record(
         {
             "name": text(),
-            "parameters": record(
-                {
-                    "binary_data": YES,
-                    "classification": whole("how many of the best classes: texts score:index:label", 1),
-                },
-                closed=True,
-            ),
+            "parameters": ref("OutputParameters"),
         },
         "name",
         closed=True,
     ),
+    "OutputParameters": record(
+        {
+            "binary_data": {**YES, "description": "answer with bytes behind the JSON"},
+            "classification": whole("how many of the best classes: texts score:index:label", 1),
+        },
+        closed=True,
+    ),
+    "BinarySize": record({"binary_data_size": whole("bytes of this tensor behind the JSON")}, closed=True),
     "InferRequest": record(
         {
             "id": text("comes back in the answer"),
@@ -133,7 +136,7 @@ SCHEMAS: dict[str, Schema] = {
             "datatype": ref("Datatype"),
             "shape": _SHAPE,
             "data": _DATA | {"description": "row-major, in one list"},
-            "parameters": record({"binary_data_size": _SIZE["bytes"]}),
+            "parameters": ref("BinarySize"),
         },
         "name datatype shape",
     ),
