@@ -43,6 +43,7 @@ class GrpcDoor:
         self.app, self.tls = app, tls
         self.loop = asyncio.get_running_loop()
         self.waiting = Waiting()
+        self.unanswered = 0  # RPCs that were ended before they had an answer
         self._timer: asyncio.TimerHandle | None = None
         self._server: Any = None
 
@@ -83,10 +84,15 @@ class GrpcDoor:
         self._tick()
         return int(port)
 
-    async def stop(self, grace: float | None) -> None:
-        """Take no new requests; wait until those under way are answered, at most so many seconds."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def stop(self, grace: float) -> int:
+        """Take no new requests; wait until those under way are answered, at most so many seconds.
+
+        Returns how many were not.
+        """
+        if self._server is None or self._timer is None:
+            return 0  # it never listened
+        self._timer.cancel()
+        self.unanswered = 0
         stopping = asyncio.ensure_future(self._server.stop(grace))
         for task in self.waiting.idle():
             self.waiting.end(
@@ -101,6 +107,7 @@ class GrpcDoor:
                 ),
             )
         await stopping
+        return self.unanswered
 
     def _tick(self) -> None:
         """Once a second: clients whose request takes too long to come."""
@@ -148,7 +155,8 @@ def _handler(door: GrpcDoor, path: str, answer: Answer) -> Any:
             result = await answer(rpc)
         except InterchangeError as refused:
             error = refused
-        except aio.BaseError:  # grpc's own: the client has gone
+        except (aio.BaseError, asyncio.CancelledError):  # the client has gone, or is sent away
+            door.unanswered += 1
             raise
         except Exception as mistake:  # whatever it is, this client is told, and no other one notices
             _log.exception("a mistake while answering %s", path)

@@ -28,7 +28,6 @@ CONTENTS: dict[str, tuple[str, DType]] = {
     "FP64": ("fp64_contents", BY_NAME["float64"]),
     "BYTES": ("bytes_contents", DTYPES["BYTES"]),
 }
-MAX_AXES = 64  # numpy's
 
 
 def read_inputs(
@@ -55,7 +54,7 @@ def read_inputs(
                 raise unknown_input(name, ports)
             if tensor.datatype != port.datatype:
                 raise other_datatype(port, tensor.datatype)
-            shape = _shape(tensor, name, most)
+            shape = read_shape(list(tensor.shape), name, most)
             if raws:
                 feeds[name] = read_tensor(raws[i], port.datatype, shape, name)
             else:
@@ -86,20 +85,6 @@ def _check_raw(inputs: Sequence[Any], raws: Sequence[memoryview]) -> None:
             expected="one for each input, in their order",
             fix="append the bytes of a tensor whenever you add an input",
         )
-
-
-def _shape(tensor: Any, name: str, most: int) -> tuple[int, ...]:
-    axes = len(tensor.shape)
-    if axes > MAX_AXES:
-        raise ServingError(
-            "IX631",
-            f"the shape of {name} is none",
-            input=name,
-            found=f"{axes} axes",
-            expected=f"at most {MAX_AXES} axes",
-            fix="for example shape [1, 64]",
-        )
-    return read_shape(list(tensor.shape), name, most)
 
 
 def _read_contents(contents: Any, port: Port, shape: tuple[int, ...]) -> Array:
