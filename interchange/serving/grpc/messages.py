@@ -9,9 +9,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from google.protobuf import descriptor_pb2, message_factory, text_format
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
+from google.protobuf import descriptor_pb2, message_factory, text_format  # type: ignore[import-untyped]
+from google.protobuf.descriptor_pool import DescriptorPool  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from interchange.protocol.errors import ServingError
 
