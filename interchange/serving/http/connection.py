@@ -99,12 +99,13 @@ class Connection(asyncio.Protocol):
             self.discarding or self.transport.get_extra_info("ssl_object") is not None
         ):  # TLS has no half of a connection
             return False
-        if self.busy or self.stuck:
-            self.ended = True
-            self.door.loop.call_soon(self._leave)  # behind what was to run in this turn
-            return True
-        self._refuse_half()
-        return False
+        if not (self.busy or self.stuck or self.pending):
+            self._refuse_half()
+            return False
+        self.ended = True
+        # behind what was to run in this turn
+        self.door.loop.call_soon(self._leave if self.busy or self.stuck else self._go_on)
+        return True
 
     def _refuse_half(self) -> None:
         """Tell a client that has ended what it has not ended."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _FIRST_LINE = re.compile(rb"[A-Z-]+ ([!-~]+) HTTP/1\.([01])\r\n")
 _LONE_LF = re.compile(rb"(?<!\r)\n")
-_ABSOLUTE = re.compile(r"https?://[^/?#]+")  # as clients write it that take the server for a proxy
+# as clients write it that take the server for a proxy
+_ABSOLUTE = re.compile(r"https?://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?=[/?]|$)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _ONCE = frozenset(("content-length", "host", "authorization", "inference-header-content-length", "content-encoding"))

@@ -134,7 +134,7 @@ def _misfit(port: Port, shape: tuple[int, ...], found: str) -> ServingError:
 def _first_bad(flat: Sequence[Any], code: str) -> Any:
     for value in flat:
         try:
-            struct.pack(code, value)
+            struct.pack(f"<{code}", value)
         except (struct.error, OverflowError):
             return value
     return None
