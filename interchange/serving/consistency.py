@@ -115,10 +115,6 @@ def _server(settings: Settings) -> Iterator[Found]:
             yield _together(
                 ("tokens", i), "two tokens with the same secret", "a secret of its own for each", "make another secret"
             )
-        if not token.inference and not token.admin:
-            yield _together(
-                ("tokens", i), "a token that may do nothing", "inference, admin or both", "give it a right, or drop it"
-            )
     for name in sorted(s.models.keys() & s.pipelines.keys()):
         yield _together(("pipelines", name), f"a model and a pipeline of one name: {name}", "two names", "rename one")
 

@@ -9,73 +9,16 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from interchange.dtypes import Array
 from interchange.errors import UsageError
-from interchange.protocol.errors import ServingError
-from interchange.serving.access import Access
-from interchange.serving.app import App
-from interchange.serving.engine import Engine
+from interchange.serving.configuration import checked
+from interchange.serving.doors import Doors, Sockets
+from interchange.serving.listening import address_of, bind, bind_unix, remove_unix
 from interchange.serving.settings import Settings
 
-if TYPE_CHECKING:
-    from interchange.serving.grpc import GrpcDoor
-    from interchange.serving.http.door import HttpDoor
-    from interchange.serving.lifecycle import Lifecycle
-
 T = TypeVar("T")
-
-
-class Doors:
-    """An engine with its repository and its doors, on the running loop.
-
-    app: what the doors work on.  http_port, grpc_port: where they listen; None where there is no such door.
-    """
-
-    def __init__(self, source: str | os.PathLike[str], settings: Settings) -> None:
-        from interchange.serving.lifecycle import Lifecycle
-        from interchange.serving.operations import Operations
-
-        self.settings = settings
-        engine = Engine(settings)
-        self.lifecycle: Lifecycle = Lifecycle(engine, Path(source))
-        self.app = App(settings, engine, Access(settings), Operations(engine, self.lifecycle, settings))
-        self.http: HttpDoor | None = None
-        self.grpc: GrpcDoor | None = None
-        self.http_port: int | None = None
-        self.grpc_port: int | None = None
-        self._watching: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        """Load the models and listen. Raises UsageError IX860 where a package is missing, IX861 for a port in use."""
-        await self.lifecycle.start()
-        settings = self.settings
-        tls = None
-        if settings.http_port is not None or settings.uds is not None:
-            from interchange.serving.http.door import HttpDoor
-
-            self.http = HttpDoor(self.app, tls=tls)
-            if settings.http_port is not None:
-                self.http_port = await self.http.start(settings.host, settings.http_port)
-            if settings.uds is not None:
-                await self.http.start_unix(settings.uds)
-        if settings.grpc_port is not None:
-            from interchange.serving.grpc import GrpcDoor
-
-            self.grpc = GrpcDoor(self.app)
-            self.grpc_port = await self.grpc.start(settings.host, settings.grpc_port)
-        if settings.watch_seconds is not None:
-            self._watching = asyncio.create_task(self.lifecycle.watch())
-
-    async def close(self) -> None:
-        """Answer what is under way, then stop."""
-        if self._watching is not None:
-            self._watching.cancel()
-        self.app.draining = True
-        seconds = self.settings.stop_seconds
-        await asyncio.gather(*(d.stop(seconds) for d in (self.http, self.grpc) if d is not None))
-        await self.app.engine.close(ServingError("IX645", "the server is going down", retry_after=1))
 
 
 class Server:
@@ -86,19 +29,32 @@ class Server:
             print(server.url)
 
     source: a model file, or a folder of models.  settings: see `Settings`; overrides: single ones of them.
+    Raises ConfigurationError IX673 and IX674 for settings that make no sense.
     """
 
     def __init__(self, source: str | os.PathLike[str], settings: Settings | None = None, **overrides: Any) -> None:
         self.source = Path(source)
-        self.settings = replace(settings or Settings(), **overrides)
+        self.settings = checked(replace(settings or Settings(), **overrides))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._doors: Doors | None = None
         self._stop: asyncio.Event | None = None
 
+    def run(self) -> int:
+        """Serve in processes of their own until SIGTERM or SIGINT, as ``interchange serve`` does. On the main thread.
+
+        Returns 0, or 1 when not everything could be answered in time. Raises what `start` raises.
+        """
+        from interchange.serving.workers.supervisor import Supervisor
+
+        return asyncio.run(Supervisor(self.source, self.settings).run())
+
     # -- as a context -------------------------------------------------------------------------------------------------
     def start(self) -> Server:
-        """Load the models and listen; returns when it is ready. Raises what `Doors.open` raises."""
+        """Load the models and listen; returns when it is ready.
+
+        Raises ConfigurationError IX676 where it cannot listen, and what `Doors` raises.
+        """
         ready: Future[None] = Future()
         self._thread = threading.Thread(
             target=_event_loop().run, args=(self._serve(ready),), name="interchange-serving"
@@ -127,17 +83,32 @@ class Server:
 
     async def _serve(self, ready: Future[None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        doors = Doors(self.source, self.settings)
+        settings = replace(self.settings, workers=1)  # this one
+        sockets = Sockets(grpc_port=settings.grpc_port)
+        doors = None
         try:
+            if settings.http_port is not None:
+                sockets.http = bind(settings.host, settings.http_port)
+            if settings.uds is not None:
+                sockets.unix = bind_unix(settings.uds, settings.uds_mode)
+            doors = Doors(self.source, settings, sockets)
             await doors.open()
         except BaseException as error:
-            await doors.close()
             ready.set_exception(error)
+            if doors is not None:
+                await doors.close(0)
+            for sock in (*sockets.http, *([sockets.unix] if sockets.unix is not None else ())):
+                sock.close()
+            if sockets.unix is not None and settings.uds is not None:
+                remove_unix(settings.uds)
             return
         self._doors = doors
         ready.set_result(None)
         await self._stop.wait()
-        await doors.close()
+        await doors.close(settings.stop_seconds)
+        if settings.uds is not None:
+            remove_unix(settings.uds)
+        self._doors = None
 
     # -- while it runs ------------------------------------------------------------------------------------------------
     @property
@@ -157,12 +128,12 @@ class Server:
     def url(self) -> str:
         """Where HTTP is spoken: ``http://127.0.0.1:8000``."""
         scheme = "https" if self.settings.tls_certificate else "http"
-        return f"{scheme}://{self.settings.host}:{self.doors.http_port}"
+        return f"{scheme}://{address_of(self.settings.host, self.doors.http_port or 0)}"
 
     @property
     def grpc_address(self) -> str:
         """Where gRPC is spoken: ``127.0.0.1:8001``."""
-        return f"{self.settings.host}:{self.doors.grpc_port}"
+        return address_of(self.settings.host, self.doors.grpc_port or 0)
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the engine or of its operations on their loop, and wait for it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
+from contextlib import suppress
 from email.utils import formatdate
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interchange.protocol.errors import ServingError
 from interchange.serving.http.connection import Connection
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED_HEADS = 1024
 _LONGEST_REMEMBERED = 2048  # bytes
+BACKLOG = 1024  # connections that wait to be accepted
+_FIRST_REQUEST = 1.0  # seconds that a client which has just connected has for its request when the server stops
 _LINGER = 2.0  # seconds without a byte from a client that was refused, in which it may read why
 _REFUSED_AT_ONCE = 64  # connections above the limit that are told so; more are dropped
 
@@ -37,24 +40,24 @@ class HttpDoor:
         self._lingering: dict[Connection, float] = {}
         self._tick()
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve a socket that is bound, TCP or Unix."""
-        unix = sock.family == socket.AF_UNIX
-        make = self.loop.create_unix_server if unix else self.loop.create_server
-        tls = None if unix else self.tls  # nobody listens on a Unix socket
-        self._servers.append(await make(lambda: Connection(self), sock=sock, ssl=tls, backlog=1024))
-
-    async def start(self, host: str, port: int) -> int:
-        """Bind and serve; returns the port."""
-        server = await self.loop.create_server(
-            lambda: Connection(self), host, port, ssl=self.tls, backlog=1024, reuse_address=True
-        )
+    async def listen(self, sock: socket.socket) -> asyncio.Server:
+        """Serve a socket that is bound, TCP or Unix; it is closed with the server that is returned."""
+        if sock.family != socket.AF_UNIX:
+            server = await self.loop.create_server(lambda: Connection(self), sock=sock, ssl=self.tls, backlog=BACKLOG)
+        else:  # nobody listens on the way to a Unix socket; whoever made its path removes it
+            keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+            server = await self.loop.create_unix_server(lambda: Connection(self), sock=sock, backlog=BACKLOG, **keep)
         self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        return server
 
-    async def start_unix(self, path: Path) -> None:
-        """The same at a path."""
-        self._servers.append(await self.loop.create_unix_server(lambda: Connection(self), str(path), backlog=1024))
+    async def take(self, sock: socket.socket) -> None:
+        """Serve the connections that wait at a listening socket, which accepts no more after them."""
+        tls = None if sock.family == socket.AF_UNIX else self.tls
+        with suppress(OSError):  # BlockingIOError: there are no more
+            while True:
+                connection, _ = sock.accept()
+                connection.setblocking(False)
+                await self.loop.connect_accepted_socket(lambda: Connection(self), connection, ssl=tls)
 
     def reconfigure(self) -> None:
         """Forget what was found out about requests: who may ask, what the limits are."""
@@ -62,23 +65,31 @@ class HttpDoor:
         self.heads.clear()
 
     def stop_listening(self) -> None:
-        """Take no new connections; those that wait for nothing are closed, the others after their answer."""
+        """Take no new connections; those there are end with their next answer."""
         for server in self._servers:
             server.close()
         self.app.draining = True
-        for connection in list(self.connections):
-            if not connection.busy and connection.head is None and not connection.pending:
-                connection.transport.close()
 
-    async def stop(self, seconds: float) -> None:
-        """Wait until every request under way is answered, at most so long; then close what is left."""
+    async def stop(self, seconds: float) -> int:
+        """Wait until every request under way is answered, at most so long; then close what is left.
+
+        A connection that waits for nothing is closed at once, a new one when its first request does not come soon.
+        Returns how many connections had to be closed before their answer.
+        """
         self.stop_listening()
-        end = self.loop.time() + seconds
-        while self.connections and self.loop.time() < end:
+        begin = self.loop.time()
+        while self.connections and self.loop.time() < begin + seconds:
             await asyncio.sleep(0.01)
-        for connection in list(self.connections):
+            settled = self.loop.time() > begin + _FIRST_REQUEST
+            for connection in list(self.connections):
+                idle = not connection.busy and connection.head is None and not connection.pending
+                if idle and (connection.received or settled):
+                    connection.transport.close()
+        left = list(self.connections)
+        for connection in left:
             connection.transport.abort()
         self._timer.cancel()
+        return len(left)
 
     # -- for connections ----------------------------------------------------------------------------------------------
     def enter(self, connection: Connection) -> bool:
