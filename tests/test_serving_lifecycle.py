@@ -66,18 +66,19 @@ def test_an_empty_folder_is_ready(tmp_path):
 
 def test_while_models_load(tmp_path):
     scaled(tmp_path / "m.onnx")
+    scaled(tmp_path / "quick.onnx")
     go = threading.Event()
 
-    def opener(*args, **kwargs):
-        go.wait()
-        return open_served(*args, **kwargs)
+    def opener(name, *args, **kwargs):
+        if name == "m":
+            go.wait()
+        return open_served(name, *args, **kwargs)
 
     async def test(lifecycle):
         starting = asyncio.create_task(lifecycle.start())
-        while not states(lifecycle):
+        while states(lifecycle) != {("m", "1"): "LOADING", ("quick", "1"): "READY"}:
             await asyncio.sleep(0)
-        while states(lifecycle) != {("m", "1"): "LOADING"}:
-            await asyncio.sleep(0)
+        assert await answer(lifecycle, "quick") == 2
         assert not lifecycle.ready
         with pytest.raises(ServingError) as caught:
             lifecycle.engine.find("m")
@@ -143,6 +144,38 @@ def test_loading_what_has_not_changed_does_nothing(tmp_path):
         assert lifecycle.engine.find("m") is before
 
     follow(test, tmp_path)
+
+
+def test_what_failed_is_tried_again_when_somebody_asks(tmp_path):
+    scaled(tmp_path / "m.onnx")
+    failures = iter([MemoryError()])
+
+    def opener(*args, **kwargs):
+        for failure in failures:
+            raise failure
+        return open_served(*args, **kwargs)
+
+    async def test(lifecycle):
+        await settle(lifecycle)
+        await lifecycle.refresh()
+        assert states(lifecycle) == {("m", "1"): "UNAVAILABLE"}
+        await lifecycle.load("m")
+        assert await answer(lifecycle) == 2
+
+    follow(test, tmp_path, opener)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_reason_has_no_path_of_the_machine(tmp_path, shared):
+    scaled(tmp_path / "m.onnx")
+
+    def opener(name, version, path, settings, **kwargs):
+        raise ServingError("IX666", f"{path} cannot be loaded", found=f"the runtime says: {path}: no\nand more")
+
+    async def test(lifecycle):
+        assert reason(lifecycle, "m") == "IX666: m.onnx cannot be loaded; found: the runtime says: m.onnx: no and more"
+
+    follow(test, tmp_path, opener, defaults=ModelSettings(weights="shared" if shared else "private"))
 
 
 @pytest.mark.parametrize("name", ["nothing", "", ".", "..", "../m", "/etc/passwd", "m/1", "m\0", "m.onnx", "m/../m"])

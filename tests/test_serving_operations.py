@@ -10,8 +10,9 @@ import interchange as ix
 from interchange.protocol.errors import ServingError
 from interchange.serving.engine import Engine
 from interchange.serving.lifecycle import Lifecycle
-from interchange.serving.operations import EXTENSIONS, Operations
+from interchange.serving.operations import EXTENSIONS, Operations, model_statistics
 from interchange.serving.settings import ModelSettings, Settings
+from interchange.serving.statistics import Statistics
 from tests.serving import identity, scaled
 
 ONE = np.ones((1, 3), np.float32)
@@ -167,6 +168,27 @@ def test_statistics_are_tritons(tmp_path):
         assert [m["name"] for m in (await operations.statistics())["model_stats"]] == ["a", "b"]
 
     serve(test, tmp_path)
+
+
+def test_each_phase_is_told_under_its_name():
+    counted = Statistics()
+    for n, phase in enumerate(counted.phases, 1):
+        counted.phases[phase].add(n * 1000, n)
+    counted.failed("OTHER", 77)
+    counted.cache_hits, counted.cache_hit_ns, counted.cache_misses, counted.cache_miss_ns = 11, 12, 13, 14
+    counted.ran(4, 5, 6, 7)
+    found = model_statistics("m", "1", counted.snapshot())
+    names = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+    told = {name: {"count": n, "ns": n * n * 1000} for n, name in enumerate(names, 1)}
+    told |= {
+        "fail": {"count": 1, "ns": 77},
+        "cache_hit": {"count": 11, "ns": 12},
+        "cache_miss": {"count": 13, "ns": 14},
+    }
+    assert found["inference_stats"] == told
+    (batch,) = found["batch_stats"]
+    assert [batch.pop("batch_size"), *(p["ns"] for p in batch.values())] == [4, 5, 6, 7]
+    assert list(batch) == ["compute_input", "compute_infer", "compute_output"]
 
 
 def test_several_processes_are_counted_together_and_told_alike(tmp_path):

@@ -126,6 +126,8 @@ def test_requests_in_flight_are_answered_by_the_old_one(tmp_path):
         while lifecycle.engine.models:
             await asyncio.sleep(0)
         assert states(lifecycle) == {("m", "1"): "UNLOADING"}
+        for _ in range(20):
+            await asyncio.sleep(0)
         assert not unloading.done()
         await lifecycle.load("m")  # nor does who loads it again
         assert states(lifecycle) == {("m", "1"): "READY"}
@@ -300,6 +302,28 @@ def test_models_load_beside_each_other_and_one_model_never_twice(tmp_path):
     assert most["all"] <= MAX_LOADS
 
 
+def test_so_many_models_load_at_once_and_no_more(tmp_path):
+    for i in range(8):
+        scaled(tmp_path / f"m{i}.onnx")
+    go, began = threading.Event(), []
+
+    def opener(name, *args, **kwargs):
+        began.append(name)
+        go.wait()
+        return open_served(name, *args, **kwargs)
+
+    async def test(lifecycle):
+        starting = asyncio.create_task(lifecycle.start())
+        while not began:
+            await asyncio.sleep(0)
+        assert 1 <= sum(t.name.startswith("load-m") for t in threading.enumerate()) <= MAX_LOADS
+        go.set()
+        await starting
+        assert len(lifecycle.index(ready_only=True)) == 8
+
+    follow(test, tmp_path, opener, start=False)
+
+
 def test_a_model_that_takes_long_keeps_no_other_waiting(tmp_path):
     scaled(tmp_path / "slow.onnx")
     scaled(tmp_path / "quick.onnx")
@@ -318,6 +342,11 @@ def test_a_model_that_takes_long_keeps_no_other_waiting(tmp_path):
         while await answer(lifecycle, "quick") != 3:
             await asyncio.sleep(0.01)
         assert await answer(lifecycle, "slow") == 2
+        while lifecycle.models["quick"].lock.locked():
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await lifecycle._look(at_once=False)
+        assert len(lifecycle._tasks) <= 2  # nothing queues up behind it
         scaled(tmp_path / "quick.onnx", 4)
         while await answer(lifecycle, "quick") != 4:
             await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ from interchange.protocol.errors import ServingError, text_of
 from interchange.serving.engine import Engine
 from interchange.serving.repository import Entry, Found, Repository, Stamp
 from interchange.serving.settings import ModelSettings, Settings
-from interchange.serving.snapshot import CHANGED, snapshot, without_paths
+from interchange.serving.snapshot import snapshot, without_paths
 from interchange.serving.triton_config import FILE as CONFIG
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Version:
 class Tracked:
     """One model of the repository: its versions, and what keeps it from being served.
 
-    gone: its files are.  unloaded: somebody asked for it; only `Lifecycle.load` brings the model back.  look: the
-    number of the last look at the disk that was followed.  draining: what was replaced and still answers.
+    gone: its files are.  unloaded: somebody asked for it; only `Lifecycle.load` brings the model back.
+    draining: what was replaced and still answers.
     """
 
     def __init__(self, name: str) -> None:
@@ -63,7 +63,6 @@ class Tracked:
         self.notes: tuple[str, ...] = ()
         self.gone = True
         self.unloaded = False
-        self.look = 0
         self.draining: dict[Served, asyncio.Task[None]] = {}
 
 
@@ -87,7 +86,6 @@ class Lifecycle:
         self.started = False
         self.problem: InterchangeError | None = None
         self._open = opener
-        self._looks = 0
         self._looking = asyncio.Lock()
         self._slots = asyncio.Semaphore(min(MAX_LOADS, os.cpu_count() or 1))
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -136,10 +134,10 @@ class Lifecycle:
         await asyncio.shield(self._task(self._load(name)))
 
     async def _load(self, name: str) -> None:
-        look, entries = await self._scan(at_once=True)
+        entries = await self._scan(at_once=True)
         if name not in entries:
             raise _unknown(name, entries)
-        problem = await self._follow(self._tracked(name), entries[name], look, asked=True)
+        problem = await self._follow(self._tracked(name), entries[name], asked=True)
         if problem is not None:
             raise problem.with_traceback(None)
 
@@ -233,15 +231,13 @@ class Lifecycle:
         return text
 
     # -- looking at the disk ------------------------------------------------------------------------------------------
-    async def _scan(self, at_once: bool) -> tuple[int, dict[str, Entry]]:
+    async def _scan(self, at_once: bool) -> dict[str, Entry]:
         async with self._looking:
-            self._looks += 1
-            look = self._looks
-            return look, await asyncio.to_thread(self.repository.scan, at_once=at_once)
+            return await asyncio.to_thread(self.repository.scan, at_once=at_once)
 
     async def _look(self, at_once: bool) -> list[asyncio.Task[Any]]:
         try:
-            look, entries = await self._scan(at_once)
+            entries = await self._scan(at_once)
         except InterchangeError as error:  # what is served stays: a folder that is away for a moment unloads nothing
             if self.problem is None:
                 _log.error("the repository cannot be read, what is served stays: %s", self._told(error))
@@ -251,7 +247,7 @@ class Lifecycle:
         models = [self._tracked(name) for name in sorted(entries.keys() | self.models.keys())]
         # who looks in passing does not queue up behind a model that is being loaded: it comes by again
         models = [m for m in models if at_once or not m.lock.locked()]
-        return [self._task(self._follow(m, entries.get(m.name), look)) for m in models]
+        return [self._task(self._follow(m, entries.get(m.name))) for m in models]
 
     def _tracked(self, name: str) -> Tracked:
         if name not in self.models:
@@ -259,17 +255,12 @@ class Lifecycle:
         return self.models[name]
 
     # -- one model ----------------------------------------------------------------------------------------------------
-    async def _follow(
-        self, model: Tracked, entry: Entry | None, look: int, asked: bool = False
-    ) -> InterchangeError | None:
+    async def _follow(self, model: Tracked, entry: Entry | None, asked: bool = False) -> InterchangeError | None:
         """Serve what the disk has of a model. Returns the first thing that is wrong with it.
 
         asked: somebody wants it now: what was unloaded comes back, what failed is tried again.
         """
         async with model.lock:
-            if look < model.look:
-                return None
-            model.look = look
             if entry is not None and model.unloaded and not asked:
                 model.gone = False
                 return None
@@ -331,8 +322,7 @@ class Lifecycle:
             version.loading = True
             now, version.notes = await self._opened(name, found, entry)
         except InterchangeError as error:
-            version.tried = None if error.code == CHANGED else key
-            version.error = error.with_traceback(None)  # whose frames hold the model
+            version.tried, version.error = key, error.with_traceback(None)  # whose frames hold the model
             error.__cause__ = error.__context__ = None
             _log.warning("%s version %s: %s", name, found.version, self._told(error))
             return before if found.stamp else None
@@ -369,10 +359,7 @@ class Lifecycle:
 
     def _serve(self, model: Tracked, served: Iterable[Served]) -> None:
         """Serve exactly these versions, in one step; those before them finish what they have."""
-        before, now = self.engine.models.get(model.name, {}), {s.version: s for s in served}
-        if before == now:
-            return
-        for old in self.engine.replace(model.name, now.values()):
+        for old in self.engine.replace(model.name, served):
             model.draining[old] = self._task(self._drain(model, old))
 
     async def _drain(self, model: Tracked, served: Served) -> None:

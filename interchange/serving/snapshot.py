@@ -21,7 +21,6 @@ from interchange.graph.external import Folder
 from interchange.protocol.errors import ServingError
 from interchange.serving.repository import Found
 
-CHANGED = "IX669"
 _PREFIX = "interchange-model-"
 _CHUNK = 1 << 24
 _log = logging.getLogger("interchange.serving")
@@ -93,7 +92,7 @@ def _copy(fd: int, target: Path) -> None:
 
 def _changed(found: Found) -> ServingError:
     return ServingError(
-        CHANGED,
+        "IX669",
         "the files of the model changed while it was loaded",
         found=", ".join(p.name for p in found.files),
         expected="files that are complete",
