@@ -25,6 +25,8 @@ COMMANDS = {
     "explain": ("explain", "Tell what an error code means."),
     "show": ("show", "Tell what a model file is."),
     "run": ("run_", "Run a model file on data."),
+    "infer": ("infer", "Run a model behind a server on data."),
+    "bench": ("bench", "Put load on servers or a model file, and tell how long the answers took."),
     "verify": ("verify", "Compare a model file with its source."),
     "diff": ("diff", "Tell in what two model files differ."),
     "targets": ("targets", "Tell which runtime releases load a model file, or run an operator."),

@@ -66,7 +66,7 @@ def measure_grpc(
     Raises UsageError IX871 without grpcio, ClientError IX681 where nothing answers.
     """
     try:
-        import grpc.aio
+        import grpc.aio  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise UsageError(
             "IX871",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ class Served:
         self.specs = {name: _spec(name, datatype, shape, names) for name, datatype, shape in self.told}
         self.known = bool(self.specs)
         # what may be left out is not in the protocol: the server says what is missing
-        self._inputs = Inputs(Signature({n: s for n, s in self.specs.items() if s is not None}, {}))
+        checked = {n: replace(s, optional=True) for n, s in self.specs.items() if s is not None}
+        self._inputs = Inputs(Signature(checked, {}))
         self._checks = self.known and all(self.specs.values())
 
     def __eq__(self, other: object) -> bool:
@@ -83,4 +85,4 @@ def _spec(name: str, datatype: str, shape: tuple[int, ...], names: SizeNames) ->
     if dtype is None:
         return None
     dims = tuple(names.dim(None if d < 0 else d, f"{name}_{axis}") for axis, d in enumerate(shape))
-    return ValueSpec(name, dtype, dims, optional=True, ranked=bool(shape))
+    return ValueSpec(name, dtype, dims, ranked=bool(shape))

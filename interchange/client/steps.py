@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +13,7 @@ from interchange.client.errors import no_protocol, remote_error
 from interchange.client.retrying import retry_after
 from interchange.client.signature import Served
 from interchange.client.tensors import Asked, Writer, model_path, read_outputs
+from interchange.dtypes import Array
 from interchange.errors import UsageError
 from interchange.runtime.errors import InputsError
 from interchange.runtime.signature import ValueSpec
@@ -84,6 +84,10 @@ class Caller:
         asked = yield from self._in_form(asked, binary)
         served = yield from self._ask_served((asked.model, asked.version))
         return b"".join(self._writer.write(asked, served.arrays(given)))
+
+    def arrays(self, model: str, version: str, given: Mapping[str, Any]) -> Steps[dict[str, Array]]:
+        """What `infer` would send of these inputs."""
+        return (yield from self._ask_served((model, version))).arrays(given)
 
     def _in_form(self, asked: Asked, binary: bool | None) -> Steps[Asked]:
         if binary is None:
@@ -190,19 +194,3 @@ def _no_option(name: str, value: Any, expected: str) -> UsageError:
         expected=expected,
         fix="choose another value",
     )
-
-
-def token_from(path: str) -> str:
-    """The token in a file: its text without the space around it. Raises UsageError IX680 when it cannot be read."""
-    try:
-        with open(os.fspath(path), encoding="utf-8") as file:
-            return file.read(65536).strip()
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            "IX680",
-            f"the token file {path!r} cannot be read",
-            where=path,
-            found=str(getattr(error, "strerror", None) or error),
-            expected="a file with the token in it",
-            fix="correct the path",
-        ) from None

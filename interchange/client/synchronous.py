@@ -105,6 +105,10 @@ class Client:
         asked = asked_of(model, version, outputs, 0, None)
         return self._run(self._caller.prepare(asked, given_of(inputs, {}), binary))
 
+    def arrays(self, model: str, inputs: Mapping[str, Any], *, version: str = "") -> dict[str, Array]:
+        """The arrays that `infer` would send for these inputs. Raises as it does; runs nothing."""
+        return self._run(self._caller.arrays(model, version, given_of(inputs, {})))
+
     def inputs(self, model: str, version: str = "") -> Mapping[str, ValueSpec | None]:
         """What a model takes, by input name: its metadata in the runtime's terms. Open sizes have names of ours.
 
