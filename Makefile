@@ -1,7 +1,7 @@
 # Every target makes its virtual environment the first time and uses it again afterwards. Needs python3 >= 3.11 with pip.
 # All of them but demo install PyTorch.
 #
-#   make demo         train, export, check, verify, run: each command printed before it runs
+#   make demo         train, export, check, verify, run, serve: each command printed before it runs
 #   make test         style, types and tests
 #   make conformance  the long suites, whole
 #   make runtimes     measure again what each release of ONNX Runtime can run

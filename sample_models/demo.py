@@ -1,15 +1,20 @@
-"""The whole way in a minute: train, export, check, verify, run. Each command is printed, so that you can repeat it.
+"""The whole way in a minute: train, export, check, verify, run, serve. Each command is printed, so that you can repeat it.
 
 make demo
 """
 
+import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 OUT = Path(".demo")
@@ -23,6 +28,27 @@ def shell(*command: str) -> None:
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
         sys.exit(f"the command failed with status {done.returncode}")
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[dict[str, Any]]:
+    """Print and run `interchange serve` on free ports while the block runs; gives what it says when it is ready."""
+    command = ["interchange", "serve", *arguments, "--http-port", "0", "--grpc-port", "0"]
+    print(f"\n$ {shlex.join(command)} &", flush=True)
+    process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            sys.exit(f"the server did not start: status {process.wait()}")
+        print(line, end="", flush=True)
+        yield json.loads(line)
+        print(f"\n$ kill -TERM {process.pid}", flush=True)
+    finally:
+        process.terminate()
+        status = process.wait(60)
+    if status:
+        sys.exit(f"the server ended with status {status}")
 
 
 def python(*lines: str) -> None:
@@ -82,6 +108,14 @@ def main() -> None:
             "scores = ix.load('.demo/digits_torch.onnx').run(x=images)['scores']",
             "print(f'read right by ONNX Runtime: {digits_cnn.accuracy(scores, digits):.2%} of {len(digits)}')",
         )
+    chapter("8. serve both, as any client of the Open Inference Protocol may ask; http://... is also a page for people")
+    models = OUT / "models"
+    models.mkdir(exist_ok=True)
+    for name in ("iris", "digits"):
+        shutil.copy(OUT / f"{name}.onnx", models)
+    with server(str(models)) as told:
+        shell("interchange", "infer", told["http"], "iris", "--input", "x=[[5.1, 3.5, 1.4]]")
+        shell("python", "sample_models/ask_grpc.py", told["grpc"])
     print(f"\ndone in {time.perf_counter() - begin:.0f} s; the models are in .demo/")
 
 
