@@ -1,5 +1,5 @@
 # Every target makes its virtual environment the first time and uses it again afterwards. Needs python3 >= 3.11 with pip.
-# All of them but demo install PyTorch.
+# All of them but demo and bench-serve install PyTorch.
 #
 #   make demo         train, export, check, verify, run, serve: each command printed before it runs
 #   make test         style, types and tests
@@ -7,6 +7,7 @@
 #   make runtimes     measure again what each release of ONNX Runtime can run
 #   make fuzz         models changed at random, for FUZZ_SECONDS=600
 #   make bench        speed against PyTorch, torch.onnx and onnx
+#   make bench-serve  serving, against FastAPI, MLServer and Triton, which it installs into .bench/ (PEERS= for none)
 #   make lint         style only;  `make format` repairs it
 #   make clean        remove what the targets made
 PYTHON ?= python3
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 RELEASES ?= $(patsubst schemas/runtimes/onnxruntime-%.json.gz,%,$(wildcard schemas/runtimes/*.json.gz))
 RUNTIMES := $(RELEASES:%=.runtimes/%/.fetched)
 
-.PHONY: demo test conformance runtimes fuzz bench lint format types clean
+.PHONY: demo test conformance runtimes fuzz bench bench-serve lint format types clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-samples
@@ -54,6 +55,12 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/export_torch.py
 	$(BIN)/python benchmarks/check.py
 
+# the Python that Triton's Python back end was made for is the system's
+TRITON_PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3))
+PEERS ?= fastapi,mlserver,triton
+bench-serve: $(VENV)/.installed-client $(VENV)/.installed-serve
+	$(BIN)/python benchmarks/serve.py --peers "$(PEERS)" --triton-python "$(TRITON_PYTHON)" $(BENCH_SERVE)
+
 lint: $(VENV)/.installed-dev
 	@echo "== style"
 	$(BIN)/ruff check .
@@ -71,7 +78,7 @@ types: $(VENV)/.installed-dev
 	cd build/package && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p interchange
 
 clean:
-	rm -rf .demo .runtimes build .mypy_cache .pytest_cache .ruff_cache .hypothesis interchange.egg-info
+	rm -rf .demo .runtimes .bench build .mypy_cache .pytest_cache .ruff_cache .hypothesis interchange.egg-info
 	@if [ -f .venv/.made-by-make ]; then rm -rf .venv; fi
 
 # -- the virtual environment: made once, installed into again when pyproject.toml changes --------------------------------

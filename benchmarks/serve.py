@@ -2,16 +2,16 @@
 
     python benchmarks/serve.py [--peers fastapi,mlserver,triton] [--cases json,binary,grpc,validation,large]
 
-The figure is CPU time: what the server's processes use, user and system, divided by the requests they answered; the load
-generator's is not in it. Beside it throughput, latency as the clients saw it, and memory (PSS). All servers are up at the
-same time, and each round measures each of them once, in turn; the medians of the rounds are printed, with the least and
-the most. What else ran on the machine meanwhile is measured as well: while it takes more than `--quiet` cores, a
-measurement is repeated, three times at most.
+The figure is CPU time: what the server's processes use, user and system, divided by the requests they answered; the
+load generator's is not in it. Beside it throughput, latency as the clients saw it, and memory (PSS). All servers are up
+at the same time, and each round measures each of them once, in turn; the medians of the rounds are printed, with the
+least and the most. What else ran on the machine meanwhile is measured as well: where it took more than `--quiet` cores
+a measurement is repeated, three times at most, and the least disturbed one counts.
 
 The peers are installed with pip into environments of their own under .bench/, the first time they are asked for. Triton
-comes out of the package nvidia-pytriton, which has its server and its Python back end, for which a Python is needed that
-it was made for (`--triton-python /usr/bin/python3.11` on Debian 12); where an ONNX Runtime back end for that server is at
-hand, `--triton-backends DIR` uses it: DIR/onnxruntime/libtriton_onnxruntime.so.
+comes out of the package nvidia-pytriton, which has its server and its Python back end, which needs the Python of the
+system (`--triton-python /usr/bin/python3.11` on Debian 12). Where an ONNX Runtime back end for that server is at hand,
+`--triton-backends DIR` uses it instead: DIR/onnxruntime/libtriton_onnxruntime.so.
 """
 
 import os
@@ -35,10 +35,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-
 from serving import load, models, peers
 from serving.load import Load
-from serving.processes import Server, cpu_seconds, machine_seconds, memory_mb
+from serving.processes import Server, machine_seconds, memory_mb, used_seconds
 from serving.questions import Question, ask, question
 
 WARM_UP = 1  # second
@@ -100,9 +99,9 @@ class Contestant:
 
     def measure(self, clients: int, seconds: int) -> Sample:
         """One measurement. Raises RuntimeError for a request that failed."""
-        begin, cpu, machine, own = time.perf_counter(), cpu_seconds(self.pid), machine_seconds(), _own()
+        begin, cpu, machine, own = time.perf_counter(), used_seconds(self.pid), machine_seconds(), _own()
         found = self.run(clients, seconds)
-        cpu, machine, own = cpu_seconds(self.pid) - cpu, machine_seconds() - machine, _own() - own
+        cpu, machine, own = used_seconds(self.pid) - cpu, machine_seconds() - machine, _own() - own
         passed = time.perf_counter() - begin
         if found.errors or not found.requests:
             raise RuntimeError(f"{self.name}: {found.errors} of {found.requests} requests failed")
@@ -211,7 +210,9 @@ class Field:
             for count in (1, 64):
                 # close to 64 values each, so that reading them costs the same
                 sizes = [64] if count == 1 else [4 * i for i in range(1, 33) for _ in (0, 1)]
-                asked = [question("json", model, models.feeds(model, rows=1 + i % 2, time=t)) for i, t in enumerate(sizes)]
+                asked = [
+                    question("json", model, models.feeds(model, rows=1 + i % 2, time=t)) for i, t in enumerate(sizes)
+                ]
                 found.append(http_or_grpc(ours, f"{model}, {count} shape{'s' * (count > 1)}", asked))
         return Case("x + x, JSON", [16], found, self.seconds)
 
@@ -238,7 +239,9 @@ def goals(cases: dict[str, Case]) -> None:
     """Print each goal, what was measured, and whether it is met."""
     print("\ngoals")
     if "json" in cases and 16 in cases["json"].clients:
-        lines = {c.name: (c.median(16, lambda s: s.rate), c.median(16, lambda s: s.cpu)) for c in cases["json"].contestants}
+        lines = {
+            c.name: (c.median(16, lambda s: s.rate), c.median(16, lambda s: s.cpu)) for c in cases["json"].contestants
+        }
         rate, cpu = lines["interchange"]
         _goal("JSON, 16 clients, one process: requests a second", rate, 30_000, ",.0f")
         _goal("JSON, 16 clients, one process: CPU us a request", cpu, 35, ".1f", most=True)
@@ -299,14 +302,15 @@ def _names(of: Sequence[str]) -> Callable[[str], list[str]]:
 def main() -> None:
     """Start the servers, measure them in rounds, print tables and goals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=_names(PEERS), default=[], help="fastapi,mlserver,triton; none of them by itself")
-    parser.add_argument("--cases", type=_names(CASES), default=list(CASES))
-    parser.add_argument("--clients", type=_numbers, default=[1, 16, 64], help="of the small model: 1,16,64")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of one measurement; the large model's take twice as long")
-    parser.add_argument("--quiet", type=float, default=0.1, help="cores that something else may use meanwhile")
-    parser.add_argument("--triton-backends", type=Path, help="a folder with back ends for the server of nvidia-pytriton")
-    parser.add_argument("--triton-python", default=sys.executable, help="the Python of Triton's Python back end")
+    option = parser.add_argument
+    option("--peers", type=_names(PEERS), default=[], help="fastapi,mlserver,triton; none of them by itself")
+    option("--cases", type=_names(CASES), default=list(CASES))
+    option("--clients", type=_numbers, default=[1, 16, 64], help="of the small model: 1,16,64")
+    option("--rounds", type=int, default=5)
+    option("--seconds", type=int, default=2, help="of one measurement; those of the large model take twice as long")
+    option("--quiet", type=float, default=0.1, help="cores that something else may use meanwhile")
+    option("--triton-backends", type=Path, help="a folder with back ends for the server of nvidia-pytriton")
+    option("--triton-python", default=sys.executable, help="the Python of Triton's Python back end")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -329,8 +333,9 @@ def main() -> None:
                 print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr)
                 case.round(options.quiet)
     used = load.generators()
-    print(f"{time.strftime('%Y-%m-%d')}, {cores} cores, onnxruntime {onnxruntime.__version__}; load by {used['http']}", end="")
-    print(f" and {used['grpc']}; {options.rounds} rounds of {options.seconds} s: medians (least-most)")
+    print(f"{time.strftime('%Y-%m-%d')}, {cores} cores, onnxruntime {onnxruntime.__version__}", end="; ")
+    print(f"load by {used['http']} and {used['grpc']}", end="; ")
+    print(f"{options.rounds} rounds of {options.seconds} s: medians (least-most)")
     for case in cases.values():
         case.print()
     goals(cases)

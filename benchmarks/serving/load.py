@@ -1,12 +1,11 @@
 """Closed loops: so many clients, each of which sends its next request when it has its answer.
 
-wrk for HTTP and h2load for gRPC where they are installed; otherwise the loops at the end of this file, in a process of
-their own: `python load.py http|grpc PORT CLIENTS SECONDS REQUESTS`.
+wrk for HTTP and h2load for gRPC where they are installed; otherwise the generators of interchange.client, in a process
+of their own: `python load.py http|grpc PORT CLIENTS SECONDS REQUEST...`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import statistics
@@ -16,11 +15,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from serving.questions import METHOD, Question
+from serving.questions import Question
 
 # wrk sends the one request by itself; several are sent in turn
 _WRK = """
@@ -57,7 +55,7 @@ class Load:
 
 def generators() -> dict[str, str]:
     """What makes the load of each kind of protocol."""
-    return {k: shutil.which(c) and c or "python" for k, c in (("http", "wrk"), ("grpc", "h2load"))}
+    return {k: (shutil.which(c) and c) or "python" for k, c in (("http", "wrk"), ("grpc", "h2load"))}
 
 
 def run(port: int, asked: Sequence[Question], clients: int, seconds: int) -> Load:
@@ -119,77 +117,21 @@ def _http_request(asked: Question) -> bytes:
     return head.encode() + asked.body
 
 
-class _Client(asyncio.Protocol):
-    """One connection: what it sends, and how long each answer took."""
+def main(kind: str, port: str, clients: str, seconds: str, *paths: str) -> None:
+    """The load generator of interchange.client."""
+    from interchange.client.addresses import Address
+    from interchange.client.load import Target, measure
+    from interchange.client.load_grpc import measure_grpc
 
-    def __init__(self, requests: list[bytes], end: float) -> None:
-        self.requests, self.end, self.at = requests, end, 0
-        self.micros: list[float] = []
-        self.errors = 0
-        self.done = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        self.seen, self.length = b"", -1
-        self.began = perf_counter()
-        self.transport.write(self.requests[self.at])
-        self.at = (self.at + 1) % len(self.requests)
-
-    def data_received(self, data: bytes) -> None:
-        self.seen += data
-        if self.length < 0:
-            head, found, _ = self.seen.partition(b"\r\n\r\n")
-            if not found:
-                return
-            (length,) = (v for n, _, v in (h.partition(b":") for h in head.split(b"\r\n")) if n.lower() == b"content-length")
-            self.length = len(head) + 4 + int(length)
-        if len(self.seen) < self.length:
-            return
-        now = perf_counter()
-        self.micros.append((now - self.began) * 1e6)
-        self.errors += not self.seen.startswith(b"HTTP/1.1 200")
-        if now < self.end:
-            self._send()
-        else:
-            self.transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.errors += error is not None
-        self.done.set_result(None)
-
-
-async def _http(port: int, clients: int, seconds: float, requests: list[bytes]) -> Load:
-    begin = perf_counter()
-    made = [_Client(requests, begin + seconds) for _ in range(clients)]
-    for client in made:
-        await asyncio.get_running_loop().create_connection(lambda client=client: client, "127.0.0.1", port)
-    await asyncio.gather(*(c.done for c in made))
-    return _load([t for c in made for t in c.micros], perf_counter() - begin, sum(c.errors for c in made))
-
-
-async def _grpc(port: int, clients: int, seconds: float, requests: list[bytes]) -> Load:
-    from grpc import aio
-
-    begin, micros = perf_counter(), []
-
-    async def loop(number: int) -> None:
-        own = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
-        async with aio.insecure_channel(f"127.0.0.1:{port}", own) as channel:
-            infer = channel.unary_unary(METHOD)
-            while (now := perf_counter()) < begin + seconds:
-                await infer(requests[0])
-                micros.append((perf_counter() - now) * 1e6)
-
-    await asyncio.gather(*map(loop, range(clients)))
-    return _load(micros, perf_counter() - begin, 0)
+    requests = [Path(p).read_bytes() for p in paths]
+    much = {"clients": int(clients), "seconds": float(seconds), "warm_up": 0.0}
+    if kind == "grpc":
+        found = measure_grpc(f"127.0.0.1:{port}", requests, **much)
+    else:
+        found = measure(Target("", Address("127.0.0.1", int(port)), requests), **much)
+    micros = [found.percentile(q) * 1e6 for q in (50, 99)]
+    print(json.dumps(vars(Load(found.requests, found.seconds, *micros, found.failed))))
 
 
 if __name__ == "__main__":
-    kind, *numbers = sys.argv[1:5]
-    port, clients, seconds = int(numbers[0]), int(numbers[1]), float(numbers[2])
-    requests = [Path(p).read_bytes() for p in sys.argv[5:]]
-    found = asyncio.run((_grpc if kind == "grpc" else _http)(port, clients, seconds, requests))
-    print(json.dumps(vars(found)))
+    main(*sys.argv[1:])

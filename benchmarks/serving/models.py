@@ -1,4 +1,4 @@
-"""What is served: a small perceptron, a network of ResNet-50's size, and a model with a guard; written with interchange."""
+"""What is served: a small perceptron, a network of ResNet-50's size, a model with a guard; made with interchange."""
 
 from __future__ import annotations
 

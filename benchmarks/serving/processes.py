@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from interchange.client.processes import cpu_seconds
+
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -27,16 +29,11 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
+def used_seconds(pid: int) -> float:
     """User and system time of a tree, with that of its children which have ended."""
-    ticks = 0
-    for process in tree(pid):
-        try:
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
-    return ticks / _TICK
+    used = cpu_seconds([pid])
+    assert used is not None, f"process {pid} has ended"
+    return used
 
 
 def memory_mb(pid: int) -> float:

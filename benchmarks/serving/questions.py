@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
+from interchange.client.load_grpc import METHOD, infer_message
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,7 @@ class Question:
 def question(protocol: str, model: str, feeds: Mapping[str, np.ndarray]) -> Question:
     """The request for float32 arrays."""
     if protocol == "grpc":
-        from interchange.serving.grpc.messages import message_class
-
-        message = message_class("ModelInferRequest")(model_name=model)
-        for name, array in feeds.items():
-            message.inputs.add(name=name, datatype="FP32", shape=array.shape)
-            message.raw_input_contents.append(array.tobytes())
-        return Question(protocol, model, message.SerializeToString(), {})
+        return Question(protocol, model, infer_message(model, "", feeds), {})
     inputs = [{"name": n, "shape": list(a.shape), "datatype": "FP32"} for n, a in feeds.items()]
     if protocol == "json":
         for entry, array in zip(inputs, feeds.values(), strict=True):
@@ -55,6 +49,7 @@ def ask(port: int, asked: Question) -> np.ndarray:
     """The only output that a server answers. Raises what the client raises."""
     if asked.protocol == "grpc":
         import grpc
+
         from interchange.serving.grpc.messages import message_class
 
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
