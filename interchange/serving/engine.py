@@ -96,13 +96,13 @@ class Engine:
         if known is not None:
             return known
         if name not in self.models:
-            known = [] if self.settings.tokens else sorted(self.models)  # not every token may know what there is
-            close = get_close_matches(name, known, 1)
+            names = [] if self.settings.tokens else sorted(self.models)  # not every token may know what there is
+            close = get_close_matches(name, names, 1)
             return ServingError(
                 "IX640",
                 f"there is no model {name!r}",
                 found=name,
-                expected=", ".join(known) or "the name of a model that is served",
+                expected=", ".join(names) or "the name of a model that is served",
                 fix=f"did you mean {close[0]}?" if close else "POST /v2/repository/index lists what there is",
             )
         return ServingError(
@@ -143,7 +143,8 @@ class Engine:
     async def close(self, error: InterchangeError | None = None) -> None:
         """Finish what runs, and serve nothing any more."""
         served = [s for versions in self.models.values() for s in versions.values()]
+        await asyncio.gather(*(s.close(error) for s in served if s.composed))  # while there are the models they need
         self.models.clear()
         for known in (self._default, self._canaries, self._splits):
             known.clear()
-        await asyncio.gather(*(s.close(error) for s in served))
+        await asyncio.gather(*(s.close(error) for s in served if not s.composed))

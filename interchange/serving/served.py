@@ -101,6 +101,7 @@ class Served:
     """
 
     platform = PLATFORM
+    composed = False  # of other models that are served
 
     def __init__(self, name: str, version: str, model: Model, settings: ModelSettings) -> None:
         self.name, self.version, self.model, self.settings = name, version, model, settings
