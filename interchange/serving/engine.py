@@ -131,7 +131,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         served = self.choose(name, version)
         deadline = None if timeout is None else loop.time() + timeout
-        wanted = served.output_names if outputs is None else outputs
+        wanted = served.wanted(outputs)
         call = FutureCall(loop, served.model.prepare(feeds), wanted, priority=priority, deadline=deadline)
         try:
             served.submit(call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -168,6 +168,41 @@ class Served:
             "outputs": [p.metadata() for p in self.outputs.values()],
         }
 
+    def wanted(self, names: Sequence[str] | None) -> Sequence[str]:
+        """The outputs of these names; all of them for None or no name. Raises ServingError IX637, IX635."""
+        if not names:
+            return self.output_names
+        names = (names,) if isinstance(names, str) else tuple(names)
+        for at, name in enumerate(names):
+            if name not in self.outputs:
+                raise unknown_output(name, self)
+            if name in names[:at]:
+                raise twice("output", name)
+        return names
+
     async def close(self, error: InterchangeError | None = None) -> None:
         """Take no more calls, wait for those that run; the waiting ones are answered, or fail with `error`."""
         await self.batcher.close(error)
+
+
+def unknown_output(name: str, served: Served) -> ServingError:
+    """The error for an output that the model has not."""
+    return ServingError(
+        "IX637",
+        f"the model has no output {name!r}",
+        found=name,
+        expected=", ".join(served.outputs),
+        fix="use the names of the model's outputs, or leave `outputs` out for all of them",
+    )
+
+
+def twice(kind: str, name: str) -> ServingError:
+    """The error for an input or output that is named twice."""
+    return ServingError(
+        "IX635",
+        f"{kind} {name!r} is there twice",
+        input=name if kind == "input" else None,
+        found=f"two {kind}s named {name}",
+        expected="each name once",
+        fix="send it once",
+    )

@@ -14,11 +14,10 @@ from interchange.protocol.datatypes import tensor_bytes
 from interchange.protocol.errors import ServingError, reason_of
 from interchange.serving.calls import DONE, Call
 from interchange.serving.grpc.messages import message_class, read
-from interchange.serving.grpc.tensors import plain, read_inputs, twice
+from interchange.serving.grpc.tensors import plain, read_inputs
 from interchange.serving.grpc.wire import cut, field
-from interchange.serving.http.infer import unknown_output
 from interchange.serving.parameters import OUTPUT, classes_wanted, classify, known, read_options
-from interchange.serving.served import Served
+from interchange.serving.served import Served, twice, unknown_output
 
 if TYPE_CHECKING:
     from interchange.serving.grpc.rpc import Message, Rpc

@@ -15,7 +15,7 @@ from interchange.runtime.errors import InputError, InputsError
 from interchange.serving.http.infer import other_datatype, unknown_input
 from interchange.serving.http.tensors import read_shape
 from interchange.serving.parameters import known
-from interchange.serving.served import Port
+from interchange.serving.served import Port, twice
 
 # datatype -> the field of InferTensorContents that is for it, and the type of that field's elements
 CONTENTS: dict[str, tuple[str, DType]] = {
@@ -154,18 +154,6 @@ def _texts(elements: Sequence[bytes], name: str) -> Array:
                 fix="encode the texts as UTF-8; ONNX's strings are text, raw data belongs into UINT8",
             ) from None
     return array
-
-
-def twice(kind: str, name: str) -> ServingError:
-    """The error for an input or output that is named again."""
-    return ServingError(
-        "IX635",
-        f"{kind} {name!r} is there twice",
-        input=name if kind == "input" else None,
-        found=f"two {kind}s named {name}",
-        expected="each name once",
-        fix="send it once",
-    )
 
 
 def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:

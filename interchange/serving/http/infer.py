@@ -16,7 +16,7 @@ from interchange.runtime.errors import InputError, InputsError, problem
 from interchange.serving.calls import Call
 from interchange.serving.http.tensors import data_json, parse, read_data, read_shape, shape_json, shown
 from interchange.serving.parameters import INPUT, OUTPUT, classes_wanted, classify, known, read_options
-from interchange.serving.served import Port, Served
+from interchange.serving.served import Port, Served, twice, unknown_output
 
 if TYPE_CHECKING:
     from interchange.serving.http.connection import Connection
@@ -169,7 +169,7 @@ def read_inputs(ports: Mapping[str, Port], entries: list[Any], rest: memoryview,
             size = _binary_size(entry, name, len(rest) - at) if "parameters" in entry else None
             begin, at = at, at + (size or 0)
             if name in feeds:
-                raise _twice("input", name)
+                raise twice("input", name)
             if not _INPUT_MEMBERS.issuperset(entry):
                 raise _bad_member(next(iter(entry.keys() - _INPUT_MEMBERS)), f"input {name}", _INPUT_MEMBERS, name)
             port = ports.get(name)
@@ -221,7 +221,7 @@ def read_outputs(
         if type(entry) is not dict or type(name := entry.get("name")) is not str or len(name) > _LONGEST_NAME:
             raise _no_name("outputs", entry)
         if name in names:
-            raise _twice("output", name)
+            raise twice("output", name)
         if name not in served.outputs:
             raise unknown_output(name, served)
         extra = entry.keys() - {"name", "parameters"}
@@ -278,33 +278,11 @@ def unknown_input(name: str, ports: Mapping[str, Port]) -> InputError:
     return problem("IX602", f"the model has no input {name!r}", repr(name), expected, fix, name)
 
 
-def unknown_output(name: str, served: Served) -> ServingError:
-    """The error for an output that the model has not."""
-    return ServingError(
-        "IX637",
-        f"the model has no output {name!r}",
-        found=name,
-        expected=", ".join(served.outputs),
-        fix="use the names of the model's outputs, or leave `outputs` out for all of them",
-    )
-
-
 def other_datatype(port: Port, found: Any) -> InputError:
     """The error for an input of another datatype."""
     message = f"input {port.name} takes {port.datatype}"
     fix = f"convert the data, and send datatype {port.datatype}"
     return problem("IX603", message, shown(found), f"{port.datatype}, for {port.spec}", fix, port.name)
-
-
-def _twice(kind: str, name: str) -> ServingError:
-    return ServingError(
-        "IX635",
-        f"{kind} {name!r} is there twice",
-        input=name if kind == "input" else None,
-        found=f"two {kind}s named {name}",
-        expected="each name once",
-        fix="send it once",
-    )
 
 
 def _bad_member(name: str, whose: str, members: frozenset[str], input: str | None = None) -> ServingError:
