@@ -97,7 +97,7 @@ def _fix(status: int) -> str:
     return "look at what the server says" if status < 500 else "look into the server's log"
 
 
-def unreachable(where: str, error: OSError | UnicodeError) -> ClientError:
+def unreachable(where: str, error: OSError | ValueError) -> ClientError:
     """IX681."""
     wrong = isinstance(error, ssl.SSLError)
     found = ClientError(

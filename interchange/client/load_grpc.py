@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from interchange.client.errors import ClientError
+from interchange.client.errors import unreachable
 from interchange.client.measurements import Measurement
 from interchange.client.processes import cpu_seconds
 from interchange.dtypes import Array
@@ -75,22 +76,16 @@ def measure_grpc(
             expected="the package grpcio",
             fix="pip install grpcio, or measure HTTP",
         ) from None
+    host, _, port = address.rpartition(":")
+    try:  # grpcio would try for long, and say little
+        socket.create_connection((host.strip("[]"), int(port)), 5).close()
+    except (OSError, ValueError) as error:
+        raise unreachable(address, error) from None
     metadata = (("authorization", f"Bearer {token}"),) if token else None
 
     async def whole() -> Measurement:
         channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for _ in range(min(clients, _CHANNELS))]
         try:
-            try:
-                await asyncio.wait_for(channels[0].channel_ready(), 5)
-            except TimeoutError:
-                raise ClientError(
-                    "IX681",
-                    "the server cannot be reached",
-                    where=address,
-                    found="no connection within 5 s",
-                    expected="a server that speaks gRPC",
-                    fix="look at the address, and whether the server runs: interchange serve MODELS",
-                ) from None
             calls = [c.unary_unary(METHOD) for c in channels]
             load = _Load(calls, messages, metadata, timeout, grpc.aio.AioRpcError)
             if warm_up:
