@@ -11,11 +11,27 @@ function round(v) {
   return [1, 2, 5, 10].find((n) => n * power >= v) * power;
 }
 
+/** An axis from 0 to a round number: {ticks, part}, part of a value from 0 to 1. */
+function linear(values) {
+  const top = round(Math.max(1, ...values));
+  return { ticks: [0, top / 2, top], part: (v) => v / top };
+}
+
+/** An axis over whole powers of ten, for what lies far apart. */
+function logarithmic(values) {
+  const powers = values.filter((v) => v > 0).map(Math.log10);
+  const low = Math.floor(Math.min(...powers, -3));
+  const high = Math.max(Math.ceil(Math.max(...powers, -3)), low + 1);
+  return { ticks: Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i)), part: (v) => (Math.log10(v) - low) / (high - low) };
+}
+
+export const AXES = { linear, logarithmic };
+
 /**
  * A chart of the last two minutes. series: [{name, key, colour}], colour a class.  unit: number -> text.
- * `update(points)` draws points of {age, [key]}; where a value is null the curve has a gap.
+ * axis: of `AXES`.  `update(points)` draws points of {age, [key]}; where a value is null the curve has a gap.
  */
-export function chart(title, series, unit, least) {
+export function chart(title, series, unit, axis) {
   const drawing = s("svg", { height: HEIGHT, role: "img", "aria-label": title });
   const legend = h("p", { class: "legend" });
   const element = h("figure", { class: "chart" }, h("figcaption", {}, title), legend, drawing);
@@ -25,13 +41,13 @@ export function chart(title, series, unit, least) {
   function draw() {
     const right = Math.max(drawing.clientWidth, 240) - RIGHT;
     const x = (age) => LEFT + (1 + age / SPAN) * (right - LEFT);
-    const top = round(Math.max(least, ...points.flatMap((p) => series.map((q) => p[q.key] ?? 0))));
-    const y = (v) => HEIGHT - BOTTOM - (v / top) * (HEIGHT - TOP - BOTTOM);
+    const { ticks, part } = axis(points.flatMap((p) => series.map((q) => p[q.key] ?? 0)));
+    const y = (v) => HEIGHT - BOTTOM - part(v) * (HEIGHT - TOP - BOTTOM);
     const shown = at ?? points.at(-1);
     fill(drawing,
-      [0, 0.5, 1].map((part) => [
-        s("line", { class: "grid", x1: LEFT, x2: right, y1: y(part * top), y2: y(part * top) }),
-        s("text", { class: "tick", x: LEFT - 6, y: y(part * top) + 4, "text-anchor": "end" }, unit(part * top)),
+      ticks.map((v) => [
+        s("line", { class: "grid", x1: LEFT, x2: right, y1: y(v), y2: y(v) }),
+        s("text", { class: "tick", x: LEFT - 6, y: y(v) + 4, "text-anchor": "end" }, unit(v)),
       ]),
       [-120, -60, 0].map((age) =>
         s("text", { class: "tick", x: x(age), y: HEIGHT - 6, "text-anchor": age === 0 ? "end" : age === -120 ? "start" : "middle" },

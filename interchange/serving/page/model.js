@@ -1,6 +1,6 @@
 // One version of a model: what it is, how it runs, how it does.
 
-import { bars, chart } from "./charts.js";
+import { AXES, bars, chart } from "./charts.js";
 import { count, duration, fill, h, table, value } from "./dom.js";
 import { form } from "./form.js";
 import { keyOf, total } from "./history.js";
@@ -58,6 +58,8 @@ function execution(e) {
       `${duration(seconds)} for ${n} ${n === "1" ? "row" : "rows"}`]), h("span", { class: "faint" }, " measured when it was loaded")),
     h("dt", {}, "Limits"), h("dd", {}, `${count(e.max_queue)} may wait`, e.timeout_ms === null ? "" : `, ${duration(e.timeout_ms / 1000)} each`,
       e.max_delay_ms > 0 && `; waits up to ${duration(e.max_delay_ms / 1000)} for company`),
+    Object.keys(e.pad).length > 0 && [h("dt", {}, "Padding"), h("dd", {},
+      Object.entries(e.pad).map(([n, to]) => `${n} is filled up to ${to.join(", ")}`).join("; "))],
     e.cache > 0 && [h("dt", {}, "Cache"), h("dd", {}, `${count(e.cache)} answers`)],
     Object.keys(e.canary).length > 0 && [h("dt", {}, "Canary"), h("dd", {}, parts(e.canary))],
     Object.keys(e.shadow).length > 0 && [h("dt", {}, "Shadow"), h("dd", {}, parts(e.shadow))]);
@@ -65,30 +67,33 @@ function execution(e) {
 
 const parts = (weights) => Object.entries(weights).map(([v, w]) => `version ${v}: ${value(w * 100)} %`).join(", ");
 
+const small = (v) => (typeof v !== "number" ? "–" : v === 0 ? "0" : v.toExponential(1));
+
 function evidence(e) {
   if (!e) return h("p", { class: "faint" }, "The file brings none: nobody has recorded that it equals its source.");
   const sizes = (t) => Object.entries(t.sizes).map(([n, v]) => `${n} = ${v}`).join(", ") || "the example";
-  const rows = e.trials.flatMap((t) => t.differences.map((d) => [sizes(t), d.output, d.problem ?? "equal", value(d.max_abs), value(d.max_rel)]));
+  const rows = e.trials.flatMap((t) => t.differences.map((d) => [sizes(t), d.output, d.problem ?? small(d.max_abs), d.problem === null ? small(d.max_rel) : ""]));
   return [
     h("p", {}, h("span", { class: `badge ${e.ok ? "good" : "bad"}` }, e.ok ? "equals its source" : "differs from its source"), " ",
       h("span", { class: "faint" }, `compared at export${e.runtime ? `, in ${e.runtime}` : ""}; as the file says`)),
-    rows.length > 0 && table(["sizes", "output", "", "off by at most", "relative"], rows, { class: "numbers" }),
+    rows.length > 0 && table(["sizes", "output", "off by", "relative"], rows, { class: "numbers" }),
     e.more > 0 && h("p", { class: "faint" }, `and ${e.more} more`),
   ];
 }
 
 // -- how it does ---------------------------------------------------------------------------------------------------------
-const PHASES = { request: "whole request", queue: "waiting", input: "reading, joining", compute: "the run", output: "splitting, writing" };
+const PHASES = { request: "all of it", queue: "waiting", input: "reading", compute: "the run", output: "writing" };
 
 function liveView() {
   const rate = chart("Requests a second", [
-    { name: "answered", key: "rate", colour: "one" }, { name: "failed", key: "failures", colour: "bad" }], count, 1);
+    { name: "answered", key: "rate", colour: "one" }, { name: "failed", key: "failures", colour: "bad" }], count, AXES.linear);
   const latency = chart("Latency in the server", [
-    { name: "p50", key: "p50", colour: "one" }, { name: "p99", key: "p99", colour: "two" }], duration, 1e-6);
-  const [figures, phases, batches, failures] = [h("dl", { class: "figures" }), h("div"), h("div"), h("div")];
+    { name: "p50", key: "p50", colour: "one" }, { name: "p99", key: "p99", colour: "two" }], duration, AXES.logarithmic);
+  const figures = h("dl", { class: "figures" });
+  const [phases, batches, failures, shadow] = [h("div"), h("div"), h("div"), h("div")];
   const element = h("div", {}, figures,
     h("div", { class: "columns" }, rate.element, latency.element),
-    h("div", { class: "columns" }, phases, batches, failures));
+    h("div", { class: "columns" }, phases, batches, failures, shadow));
 
   function update(model, history, workers) {
     const [live, key] = [model.live, keyOf(model)];
@@ -102,7 +107,6 @@ function liveView() {
       "rows a run": live.executions ? value(Math.round((live.inferences / live.executions) * 100) / 100) : "–",
       "failed": count(total(Object.values(live.failures))),
       ...(cached ? { "from the cache": `${Math.round((live.cache[0] / cached) * 100)} %` } : {}),
-      ...(live.shadow.compared ? { "shadow differed": `${count(live.shadow.differed)} of ${count(live.shadow.compared)}` } : {}),
     };
     fill(figures, Object.entries(facts).map(([name, v]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(v)))));
     const found = history.phases(key);
@@ -115,6 +119,10 @@ function liveView() {
     fill(batches, h("h4", {}, "Rows of a run"), runs.length === 0 ? h("p", { class: "faint" }, "no runs yet")
       : bars(runs.slice(0, 16).map(([rows, n]) => ({ label: rows, part: n / most, text: count(n) }))),
       runs.length > 16 && h("p", { class: "faint" }, `and ${runs.length - 16} more sizes`));
+    const compared = Object.entries(live.shadow).filter(([, n]) => n > 0);
+    shadow.hidden = compared.length === 0;
+    fill(shadow, h("h4", {}, "As a shadow"), table(["answers", ""], compared.map(([what, n]) => [what, count(n)]), { class: "numbers" }),
+      Object.entries(live.differences).map(([what, n]) => h("p", { class: "faint" }, `${count(n)} × ${what}`)));
     const failed = Object.entries(live.failures);
     fill(failures, h("h4", {}, "Failures"), failed.length === 0 ? h("p", { class: "faint" }, "none")
       : table(["reason", "requests"], failed.map(([reason, n]) => [reason, count(n)]), { class: "numbers" }));

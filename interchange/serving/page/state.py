@@ -113,6 +113,7 @@ def _execution(served: Served) -> dict[str, Any]:
         "max_queue": settings.max_queue,
         "timeout_ms": settings.timeout_ms,
         "instances": settings.instances,
+        "pad": {name: list(sizes) for name, sizes in settings.pad.items()},
         "cache": settings.cache,
         "canary": dict(settings.canary),
         "shadow": dict(settings.shadow),
