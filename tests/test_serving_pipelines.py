@@ -380,7 +380,13 @@ def test_a_file_that_changed_is_followed_and_a_broken_one_is_told(tmp_path):
         found.append(float((await engine.infer("p", {"image": rows(1, 4)}))["sum"][0, 0]))
         path.write_text("inputs = [")
         await pipelines.follow()
-        found.append(pipelines.index()[0]["state"])
+        row = pipelines.index()[0]
+        found.append((row["state"], row["reason"].startswith("p.toml: IX690"), "still answers" in row["reason"]))
+        path.write_text(DIAMOND.replace('"half"', '"ints"'))
+        await pipelines.follow()
+        row = pipelines.index()[0]
+        found.append((row["state"], row["reason"].startswith("p.toml:7: IX693"), "still answers" in row["reason"]))
+        found.append(float((await engine.infer("p", {"image": rows(1, 4)}))["sum"][0, 0]))
         path.write_text(DIAMOND)
         await pipelines.load("p")
         await pipelines.unload("p")
@@ -390,7 +396,10 @@ def test_a_file_that_changed_is_followed_and_a_broken_one_is_told(tmp_path):
         await pipelines.follow({})
         return found, pipelines.index(), "p" in engine.models
 
-    assert served(test, tmp_path, {"p": DIAMOND}) == (["IX699", 4.0, "UNAVAILABLE", "unloaded", "READY"], [], False)
+    found, index, there = served(test, tmp_path, {"p": DIAMOND}, only=("double", "half", "add", "ints"))
+    kept = ("READY", True, True)
+    assert found == ["IX699", 4.0, kept, kept, 4.0, "unloaded", "READY"]
+    assert (index, there) == ([], False)
 
 
 def test_pipelines_of_each_other_are_none(tmp_path):

@@ -12,12 +12,14 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError, text_of
 from interchange.serving.engine import Engine
+from interchange.serving.pipelines import Pipelines
 from interchange.serving.repository import Entry, Found, Repository, Stamp
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.snapshot import snapshot, without_paths
@@ -48,7 +50,7 @@ class Version:
 
 
 class Tracked:
-    """One model of the repository: its versions, and what keeps it from being served.
+    """One model of the repository: its versions, what is served of it, and what keeps it from being served.
 
     gone: its files are.  unloaded: somebody asked for it; only `Lifecycle.load` brings the model back.
     draining: what was replaced and still answers.
@@ -58,6 +60,7 @@ class Tracked:
         self.name = name
         self.lock = asyncio.Lock()
         self.versions: dict[str, Version] = {}
+        self.served: dict[str, Served] = {}
         self.misnamed: tuple[tuple[str, ServingError], ...] = ()
         self.error: InterchangeError | None = None
         self.notes: tuple[str, ...] = ()
@@ -69,8 +72,9 @@ class Tracked:
 class Lifecycle:
     """Brings what a repository holds into an engine. Lives on the engine's loop; files are looked at beside it.
 
-    models: name -> what is known of it.  started: whether everything that was there has been tried.  problem: why the
-    repository could not be read, the last time.
+    models: name -> what is known of it.  pipelines: those of the settings.
+    started: whether everything that was there has been tried.  problem: why the repository could not be read, the last
+    time.
     opener: checks, loads and tries one version; `trial.open_served`.
     """
 
@@ -83,6 +87,7 @@ class Lifecycle:
         self.engine, self.repository = engine, Repository(root, engine.settings)
         engine.unavailable = self.unavailable
         self.models: dict[str, Tracked] = {}
+        self.pipelines = Pipelines(engine)
         self.started = False
         self.problem: InterchangeError | None = None
         self._open = opener
@@ -104,10 +109,12 @@ class Lifecycle:
         if settings is not None:
             self.engine.settings = self.repository.settings = settings
         await asyncio.gather(*await self._look(at_once=True), return_exceptions=True)  # `_done` tells them
+        await self.pipelines.follow(self.engine.settings.pipelines)
 
     async def look(self) -> None:
         """Follow what has changed and been quiet since the look before."""
         await asyncio.gather(*await self._look(at_once=False), return_exceptions=True)
+        await self.pipelines.follow()
 
     async def watch(self) -> None:
         """Look again and again, until cancelled. Nothing waits for a model that takes long to load."""
@@ -115,6 +122,7 @@ class Lifecycle:
             await asyncio.sleep(self.engine.settings.watch_seconds)
             try:
                 await self._look(at_once=False)
+                await self.pipelines.follow()
             except Exception:  # whatever it was, the next look may go well
                 _log.exception("looking at the repository")
 
@@ -123,7 +131,7 @@ class Lifecycle:
         drains = {t for m in self.models.values() for t in m.draining.values()}
         for task in self._tasks - drains:
             task.cancel()
-        await asyncio.gather(*drains)
+        await asyncio.gather(*drains, *self.pipelines.closing)
 
     # -- what is asked for --------------------------------------------------------------------------------------------
     async def load(self, name: str) -> None:
@@ -131,7 +139,8 @@ class Lifecycle:
 
         Raises ServingError IX640 for no such model, and what is wrong with it; what was served before is served still.
         """
-        await asyncio.shield(self._task(self._load(name)))
+        pipeline = name in self.pipelines and name not in self.models
+        await asyncio.shield(self._task(self.pipelines.load(name) if pipeline else self._load(name)))
 
     async def _load(self, name: str) -> None:
         entries = await self._scan(at_once=True)
@@ -147,6 +156,9 @@ class Lifecycle:
         Raises ServingError IX640 for no such model.
         """
         model = self.models.get(name)
+        if name in self.pipelines and model is None:
+            await asyncio.shield(self._task(self.pipelines.unload(name)))
+            return
         if model is None or model.gone:
             raise _unknown(name, [m.name for m in self.models.values() if not m.gone])
         await asyncio.shield(self._task(self._unload(model)))
@@ -154,7 +166,7 @@ class Lifecycle:
     async def _unload(self, model: Tracked) -> None:
         async with model.lock:
             if not model.unloaded:
-                model.versions = {v: Version() for v in self.engine.models.get(model.name, {})}
+                model.versions = {v: Version() for v in model.served}
             model.unloaded, model.error = True, None
             self._serve(model, ())
         await asyncio.gather(*model.draining.values())
@@ -171,15 +183,17 @@ class Lifecycle:
 
         reason: the finding in one line, its code first; of a version that is ready, what of its files is not followed.
         """
-        rows = [r for name in sorted(self.models.keys() | self.engine.models.keys()) for r in self._rows(name)]
+        names = self.models.keys() | self.engine.models.keys() - set(self.pipelines)
+        rows = [r for name in names for r in self._rows(name)] + self.pipelines.index()
+        rows.sort(key=lambda r: r["name"])
         return [r for r in rows if r["state"] == READY] if ready_only else rows
 
     def _rows(self, name: str) -> list[dict[str, str]]:
         model = self.models.get(name)
-        served = self.engine.models.get(name, {})
         if model is None:  # what the engine serves beside the repository
-            return [_row(name, v, READY) for v in sorted(served, key=int)]
-        versions = model.versions.keys() | served.keys() | {s.version for s in model.draining}
+            return [_row(name, v, READY) for v in sorted(self.engine.models[name], key=int)]
+        versions = model.versions.keys() | model.served.keys() | {s.version for s in model.draining}
+        versions |= self.engine.split_problems(name).keys()
         rows = [_row(name, v, *self._state(model, v)) for v in sorted(versions, key=int)]
         rows += [_row(name, version, UNAVAILABLE, self._told(error)) for version, error in model.misnamed]
         if not versions and not model.gone:
@@ -189,15 +203,18 @@ class Lifecycle:
     def _state(self, model: Tracked, version: str) -> tuple[str, str]:
         """The state of a version, and its reason; version "": of a model of which none is known."""
         known = model.versions.get(version) or Version()
+        unfollowed = self.engine.split_problems(model.name).get(version)
         error = known.error or model.error
         told = "" if error is None else self._told(error)
-        if version in self.engine.models.get(model.name, {}):
+        if version in model.served:
             notes = [f"{CONFIG}: {note}" for note in (*model.notes, *known.notes)]
+            notes += [] if unfollowed is None else [text_of(unfollowed)]
             return READY, f"{told}; what was served before it still answers" if told else "; ".join(notes)
         if any(s.version == version for s in model.draining):
             return UNLOADING, "its last requests are being answered"
         if known.loading or (not version and model.lock.locked()):
             return LOADING, ""
+        told = told or ("" if unfollowed is None else text_of(unfollowed))
         return UNAVAILABLE, "unloaded" if model.unloaded else told or "its files have changed a moment ago"
 
     def unavailable(self, name: str, version: str = "") -> ServingError | None:
@@ -207,7 +224,7 @@ class Lifecycle:
         """
         model = self.models.get(name)
         if model is None or model.gone:
-            return None
+            return self.pipelines.unavailable(name, version) if name in self.pipelines else None
         version = version or max(model.versions, key=int, default="")
         if version and version not in model.versions:
             return None
@@ -291,7 +308,7 @@ class Lifecycle:
                 break
             seen.add(found.version)
             version = model.versions.setdefault(found.version, Version())
-            before = self.engine.models.get(model.name, {}).get(found.version)
+            before = model.served.get(found.version)
             now = await self._bring(model.name, version, found, entry, before, asked)
             problem = problem or version.error
             if now is not None:
@@ -313,8 +330,11 @@ class Lifecycle:
         """What is to be served of a version: a new one, what there was before, or nothing."""
         if not found.quiet:
             return before
-        key = found.stamp, entry.settings
+        # which versions are served, and what part of the requests they get, changes nothing about how one is loaded
+        key = found.stamp, replace(entry.settings, versions=1, canary={}, shadow={})
         if version.tried == key and not (asked and version.error is not None):
+            if before is not None and version.error is None:
+                before.settings = entry.settings
             return before
         try:
             if found.error is not None:
@@ -359,7 +379,11 @@ class Lifecycle:
 
     def _serve(self, model: Tracked, served: Iterable[Served]) -> None:
         """Serve exactly these versions, in one step; those before them finish what they have."""
-        for old in self.engine.replace(model.name, served):
+        before, model.served = model.served, {s.version: s for s in served}
+        if model.served == before:
+            self.engine.split(model.name)
+            return
+        for old in self.engine.replace(model.name, model.served.values()):
             model.draining[old] = self._task(self._drain(model, old))
 
     async def _drain(self, model: Tracked, served: Served) -> None:
@@ -367,7 +391,7 @@ class Lifecycle:
             await served.close()
         finally:
             del model.draining[served]
-        if served.version not in self.engine.models.get(model.name, {}):
+        if served.version not in model.served:
             _log.info("%s version %s is unloaded", model.name, served.version)
 
     def _task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
@@ -290,7 +290,8 @@ def _in_step(step: Step, error: InterchangeError) -> InterchangeError:
 class Pipelines:
     """The pipelines of the settings: served while their steps are there and fit, looked at again when these change.
 
-    problems: name -> why it is not served.
+    problems: name -> what is wrong with it. One whose file has become wrong is served as it was, while that fits.
+    closing: what was replaced and still answers.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -299,11 +300,11 @@ class Pipelines:
         self._files: dict[str, Path] = {}
         self._read: dict[str, tuple[tuple[int, ...], Description | PipelineError]] = {}
         self._unloaded: set[str] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self.closing: set[asyncio.Task[None]] = set()
         engine.listeners.append(self._changed)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._files
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
 
     async def follow(self, files: Mapping[str, Path] | None = None) -> None:
         """Serve the pipelines of these files, as they are now. None: of the same ones as before."""
@@ -332,7 +333,7 @@ class Pipelines:
         """Serve a pipeline no longer, until `load`. Returns when its last request is answered."""
         self._unloaded.add(name)
         self._check(name)
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self.closing)
 
     def index(self) -> list[dict[str, str]]:
         """Name, version, state and reason of each."""
@@ -346,8 +347,10 @@ class Pipelines:
             for name in self._files
         ]
 
-    def unavailable(self, name: str) -> ServingError:
-        """Why a pipeline is not served: IX642."""
+    def unavailable(self, name: str, version: str = "") -> ServingError | None:
+        """Why a pipeline is not served: IX642; None for a version that none has."""
+        if version not in ("", VERSION):
+            return None
         return ServingError(
             "IX642",
             f"pipeline {name!r} is not ready",
@@ -361,35 +364,55 @@ class Pipelines:
         if problem is None:
             return "unloaded" if name in self._unloaded else ""
         problems = problem.problems if isinstance(problem, PipelineError) else (problem,)
-        return "; ".join(f"{p.where}: {text_of(p)}" if p.where else text_of(p) for p in problems)
+        told = "; ".join(f"{p.where}: {text_of(p)}" if p.where else text_of(p) for p in problems)
+        return told if self._own(name) is None else f"{told}; what was served before it still answers"
 
     # -- one of them --------------------------------------------------------------------------------------------------
     def _changed(self, model: str) -> None:
         """The versions of a model are others now: what it is a step of is looked at again."""
-        for name, (_, described) in list(self._read.items()):
-            if name != model and isinstance(described, Description) and model in described.models:
-                self._check(name)
+        for name in [n for n, d in self._descriptions() if n != model and model in d.models]:
+            self._check(name)
+
+    def _descriptions(self) -> Iterator[tuple[str, Description]]:
+        """What the files say, and what is served although they say something else by now."""
+        for name, (_, described) in self._read.items():
+            own = self._own(name)
+            if isinstance(described, Description):
+                yield name, described
+            elif own is not None:
+                yield name, own.described
 
     def _check(self, name: str) -> None:
         """Serve a pipeline if it fits the models of now; tell why where it does not."""
-        described = self._read[name][1]
-        before, known = self._own(name), self.problems.pop(name, None)
+        described, own, known = self._read[name][1], self._own(name), self.problems.pop(name, None)
         if name in self._unloaded:
             self._serve(name, None)
             return
         try:
             if isinstance(described, PipelineError):
                 raise described
-            self._must_be_free(described)
-            signature = check(described, self.engine.find)
+            self._take(described)
+            return
         except InterchangeError as error:
             self.problems[name] = error.with_traceback(None)
             error.__cause__ = error.__context__ = None
-            if known is None or text_of(known) != text_of(error):
-                _log.warning("pipeline %s: %s", name, self._reason(name))
+        try:
+            if own is None or own.described is described:
+                self._serve(name, None)
+            else:
+                self._take(own.described)
+        except InterchangeError:  # told is what is wrong with the newer one
             self._serve(name, None)
-            return
-        if before is None or before.described != described or before.signature != _as_text(signature):
+        if known is None or text_of(known) != text_of(self.problems[name]):
+            _log.warning("pipeline %s: %s", name, self._reason(name))
+
+    def _take(self, described: Description) -> None:
+        """Serve a pipeline, if it is not what is served already. Raises PipelineError."""
+        name = described.name
+        self._must_be_free(described)
+        signature = check(described, self.engine.find)
+        own = self._own(name)
+        if own is None or own.described != described or own.signature != _as_text(signature):
             self._serve(name, Pipeline(described, signature, self.engine))
 
     def _must_be_free(self, described: Description) -> None:
@@ -418,8 +441,8 @@ class Pipelines:
 
     def _ring(self, name: str, path: tuple[str, ...]) -> tuple[str, ...]:
         """The way from a pipeline back to itself, through pipelines that are its steps."""
-        described = self._read[name][1] if name in self._read else None
-        for model in sorted(described.models) if isinstance(described, Description) else ():
+        described = dict(self._descriptions()).get(name)
+        for model in sorted(described.models) if described is not None else ():
             if model == path[0]:
                 return (*path, model)
             if model not in path and (found := self._ring(model, (*path, model))):
@@ -435,8 +458,8 @@ class Pipelines:
             return
         for old in self.engine.replace(name, () if pipeline is None else (pipeline,)):
             task = asyncio.get_running_loop().create_task(old.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self.closing.add(task)
+            task.add_done_callback(self.closing.discard)
         if pipeline is not None:
             _log.info("pipeline %s is ready", name)
 
