@@ -396,3 +396,26 @@ def test_other_settings_load_again_what_they_change(tmp_path):
         assert lifecycle.engine.find("b").settings.max_batch == 7
 
     follow(test, tmp_path)
+
+
+def test_what_changes_nothing_about_a_loaded_version_does_not_load_it_again(tmp_path):
+    for number in (1, 2):
+        version(tmp_path, number)
+
+    async def test(lifecycle):
+        before, told = lifecycle.engine.find("m"), []
+        lifecycle.engine.listeners.append(told.append)
+        await settle(lifecycle)
+        assert told == []
+        settings = ModelSettings(versions="all", canary={"2": 1.0})
+        await lifecycle.refresh(Settings(models={"m": settings}))
+        assert lifecycle.engine.find("m", "2") is before
+        assert before.settings == settings
+        assert await answer(lifecycle) == 2
+        assert lifecycle.engine.find("m").version == "1"
+        settings = ModelSettings(versions="all")
+        await lifecycle.refresh(Settings(models={"m": settings}))
+        assert lifecycle.engine.find("m") is before
+        assert told == ["m"]
+
+    follow(test, tmp_path)

@@ -109,13 +109,17 @@ def test_versions_that_are_none_are_told_and_the_others_served(tmp_path, version
     assert told.strip() == version.strip()
 
 
+def test_a_folder_whose_only_version_is_none(tmp_path):
+    scaled(tmp_path / "iris" / "01" / "model.onnx")
+    assert code(scan(tmp_path)["iris"]) == "IX661"
+
+
 @pytest.mark.parametrize(
     ("files", "found"),
     [
         (["iris/"], "no folder of a version"),
         (["iris/readme.md"], "no folder of a version"),
         (["iris/model.onnx"], "model.onnx beside the versions"),
-        (["iris/01/model.onnx"], "no folder of a version"),
     ],
 )
 def test_folders_without_a_version(tmp_path, files, found):

@@ -175,7 +175,7 @@ class Repository:
             return Entry(name, settings, error=_refused(name, error.strerror or str(error)))
         versions.sort(key=lambda f: -int(f.version))
         if not versions:
-            nothing = _empty(name, config.filename, (folder / config.filename).exists())
+            nothing = misnamed[0][1] if misnamed else _empty(name, config.filename, (folder / config.filename).exists())
             return Entry(name, settings, (), config, nothing, tuple(misnamed))
         return Entry(name, settings, tuple(versions), config, None, tuple(misnamed))
 
