@@ -19,11 +19,11 @@ from serving.processes import Server
 HERE = Path(__file__).parent
 SERVERS = HERE / "servers"
 FOLDER = HERE.parent.parent / ".bench"
-_SAME = [f"{p}=={importlib.metadata.version(p)}" for p in ("onnxruntime", "numpy")]  # as here
+_RUNTIME, _NUMPY = (f"{p}=={importlib.metadata.version(p)}" for p in ("onnxruntime", "numpy"))  # as here
 REQUIREMENTS = {
-    "fastapi": ["fastapi==0.165.0", "pydantic==2.14.3", "uvicorn[standard]==0.54.0", *_SAME],
-    "mlserver": ["mlserver==1.7.1", "fastapi==0.115.14", *_SAME],  # it does not run with a newer FastAPI
-    "triton": ["nvidia-pytriton==0.7.0", *_SAME],  # the package carries the server, version 2.51
+    "fastapi": ["fastapi==0.165.0", "pydantic==2.14.3", "uvicorn[standard]==0.54.0", _RUNTIME, _NUMPY],
+    "mlserver": ["mlserver==1.7.1", "fastapi==0.115.14", _RUNTIME, _NUMPY],  # it does not run with a newer FastAPI
+    "triton": ["nvidia-pytriton==0.7.0", _RUNTIME, "numpy==1.26.4"],  # the server in it, 2.51, is of before numpy 2
 }
 
 
@@ -148,7 +148,6 @@ input [ {{ name: "x" data_type: TYPE_FP32 dims: {inputs} }} ]
 output [ {{ name: "{output}" data_type: TYPE_FP32 dims: {outputs} }} ]
 instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
 parameters {{ key: "threads" value {{ string_value: "{threads}" }} }}
-parameters {{ key: "packages" value {{ string_value: "{packages}" }} }}
 {more}
 """
 
@@ -181,11 +180,12 @@ def triton(place: Place) -> Server:
             "inputs": [3, 224, 224] if large else [64],
             "outputs": [1000] if large else [10],
             "output": "output",
-            "packages": packages,
         }
         (folder / name / "config.pbtxt").write_text(f'name: "{name}"\n' + template.format_map(values))
         if template == _PYTHON:
-            shutil.copy(SERVERS / "triton_python.py", folder / name / "1" / "model.py")
+            code = (SERVERS / "triton_python.py").read_text()
+            where = f"import sys; sys.path.insert(0, {str(packages)!r})\n"
+            (folder / name / "1" / "model.py").write_text(where + code)
     variables = dict(os.environ)
     if template == _PYTHON:
         # its stub embeds the Python of the system, and looks for it beside the first python3 on the path

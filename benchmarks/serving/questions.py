@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def question(protocol: str, model: str, feeds: Mapping[str, np.ndarray]) -> Ques
 
 
 def ask(port: int, asked: Question) -> np.ndarray:
-    """The only output that a server answers. Raises what the client raises."""
+    """The only output that a server answers. Raises RuntimeError with what it says instead."""
     if asked.protocol == "grpc":
         import grpc
 
@@ -59,8 +60,13 @@ def ask(port: int, asked: Question) -> np.ndarray:
             return np.frombuffer(answer.raw_output_contents[0], np.float32).reshape(output.shape)
         return np.array(output.contents.fp32_contents, np.float32).reshape(output.shape)
     url = f"http://127.0.0.1:{port}{asked.path}"
-    with urllib.request.urlopen(urllib.request.Request(url, asked.body, dict(asked.headers)), timeout=60) as response:
-        body, size = response.read(), response.headers.get("inference-header-content-length")
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, asked.body, dict(asked.headers)), timeout=60
+        ) as response:
+            body, size = response.read(), response.headers.get("inference-header-content-length")
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{asked.model}: {error.code}: {error.read()[:500]!r}") from None
     text, tail = (body[: int(size)], body[int(size) :]) if size else (body, b"")
     (output,) = json.loads(text)["outputs"]
     data = np.frombuffer(tail, np.float32) if tail else np.array(output["data"], np.float32)

@@ -1,12 +1,12 @@
-"""ONNX Runtime in Triton's Python back end: model.py of a model whose config.pbtxt says where the packages are.
+"""ONNX Runtime in Triton's Python back end: model.py of a model, behind a line that says where the packages are.
 
-The back end's interpreter is isolated from the environment: it finds packages only where it is told here.
+The back end's interpreter is isolated from the environment, so it finds packages only where it is told.
 """
 
 import json
-import sys
 from pathlib import Path
 
+import onnxruntime
 import triton_python_backend_utils as triton
 
 
@@ -16,9 +16,6 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Open the session."""
         config = json.loads(args["model_config"])
-        sys.path.insert(0, config["parameters"]["packages"]["string_value"])
-        import onnxruntime
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(config["parameters"]["threads"]["string_value"])
         self.session = onnxruntime.InferenceSession(str(Path(__file__).parent / "model.onnx"), options)
