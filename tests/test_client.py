@@ -206,6 +206,10 @@ def test_inputs_as_a_mapping_and_by_name(client):
     fails("IX689", client("http://h").infer, "m", {"x": X}, y=X)
     fails("IX689", client("http://h").infer, "m", X)
     fails("IX689", client("http://h").infer, "m", x=X, timeout=-1)
+    for wrong in ({"outputs": [["y"]]}, {"outputs": [1]}, {"priority": "high"}, {"id": 7}):
+        fails("IX689", client("http://h").infer, "m", x=X, **wrong)
+    fails("IX689", client("http://h").infer, ["m"], x=X)
+    fails("IX689", client("http://h").infer, "", x=X)
 
 
 def test_names_of_models_lead_nowhere_else(client):

@@ -58,8 +58,8 @@ class AsyncClient:
         **named: Any,
     ) -> dict[str, Array]:
         """As `Client.infer`. A call that is cancelled closes its connection, so that the server may stop as well."""
-        asked = asked_of(model, version, outputs, priority, timeout)
-        return await self._run(self._caller.infer(asked, given_of(inputs, named), id, binary), asked.timeout)
+        asked = asked_of(model, version, outputs, priority, timeout, binary)
+        return await self._run(self._caller.infer(asked, given_of(inputs, named), id), asked.timeout)
 
     async def metadata(self, model: str = "", version: str = "") -> dict[str, Any]:
         """As `Client.metadata`."""
@@ -135,15 +135,19 @@ class AsyncClient:
             raise late(str(self._address), timeout, "no whole answer") from None
 
     async def _answer(self, request: Request, deadline: float) -> Answer:
-        attempts = Attempts(self._caller.retries if request.patient else 0, deadline)
+        attempts: Attempts | None = None
         while True:
             try:
                 answer = await self._once(request)
             except ClientError as error:
                 if not error.passing or (error.code == "IX683" and not request.repeat):
                     raise
+                attempts = attempts or Attempts(self._caller.retries if request.patient else 0, deadline)
                 wait = attempts.failed(error)
             else:
+                if answer.status == 200:
+                    return answer
+                attempts = attempts or Attempts(self._caller.retries if request.patient else 0, deadline)
                 found = attempts.after(answer)
                 if found is None:
                     return answer

@@ -67,7 +67,7 @@ def measure_grpc(
     Raises UsageError IX871 without grpcio, ClientError IX681 where nothing answers.
     """
     try:
-        import grpc.aio  # type: ignore[import-untyped]
+        import grpc.aio
     except ModuleNotFoundError:
         raise UsageError(
             "IX871",

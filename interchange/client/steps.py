@@ -57,9 +57,26 @@ class Caller:
         self.memory: Memory = {}
 
     # -- inference ----------------------------------------------------------------------------------------------------
-    def infer(self, asked: Asked, given: Mapping[str, Any], id: str | None, binary: bool | None) -> Steps[Any]:
+    def infer(self, asked: Asked, given: Mapping[str, Any], id: str | None) -> Steps[Any]:
         """The outputs by name. What the model takes is asked once; and again when it seems to have changed."""
-        asked = yield from self._in_form(asked, binary)
+        if id is not None and not isinstance(id, str):
+            raise _no_option("id", id, "a text")
+        key = asked.model, asked.version
+        known = self._served.get(key)
+        parts = self._writer.again(asked, given) if id is None else None
+        answer = yield Request(parts or (yield from self._write(asked, given, id)))
+        if answer.status == 400 and known is not None:
+            now = yield from self._ask_served(key)
+            if now != known:
+                answer = yield Request((yield from self._write(asked, given, id)))
+        if answer.status != 200:
+            raise self._error(answer, asked.model)
+        return read_outputs(answer, self.memory)
+
+    def _write(self, asked: Asked, given: Mapping[str, Any], id: str | None) -> Steps[list[Any]]:
+        binary = asked.binary
+        if binary is None:
+            binary = self._binary if self._binary is not None else (yield from self._offers_binary())
         key = asked.model, asked.version
         known = self._served.get(key)
         served = known or (yield from self._ask_served(key))
@@ -68,48 +85,35 @@ class Caller:
         except InputsError:
             if known is None:
                 raise
-            known, served = None, (yield from self._ask_served(key))
-            arrays = served.arrays(given)
-        answer = yield Request(self._writer.write(asked, arrays, id))
-        if answer.status == 400 and known is not None:
-            now = yield from self._ask_served(key)
-            if now != served:
-                answer = yield Request(self._writer.write(asked, now.arrays(given), id))
-        if answer.status != 200:
-            raise self._error(answer, asked.model)
-        return read_outputs(answer, self.memory)
-
-    def prepare(self, asked: Asked, given: Mapping[str, Any], binary: bool | None) -> Steps[bytes]:
-        """The bytes of an inference request."""
-        asked = yield from self._in_form(asked, binary)
-        served = yield from self._ask_served((asked.model, asked.version))
-        return b"".join(self._writer.write(asked, served.arrays(given)))
-
-    def arrays(self, model: str, version: str, given: Mapping[str, Any]) -> Steps[dict[str, Array]]:
-        """What `infer` would send of these inputs."""
-        return (yield from self._ask_served((model, version))).arrays(given)
-
-    def _in_form(self, asked: Asked, binary: bool | None) -> Steps[Asked]:
-        if binary is None:
-            binary = self._binary if self._binary is not None else (yield from self._offers_binary())
-        return asked._replace(binary=binary)
+            arrays = (yield from self._ask_served(key)).arrays(given)
+        return self._writer.write(asked, binary, arrays, id)
 
     def _ask_served(self, key: tuple[str, str]) -> Steps[Served]:
-        self._served.pop(key, None)
+        before = self._served.pop(key, None)
         served = Served((yield from self.get(model_path(*key), key[0])))
+        if served != before:
+            self._writer.forget()
         if len(self._served) < 1024:
             self._served[key] = served
         return served
-
-    def inputs(self, model: str, version: str) -> Steps[Mapping[str, ValueSpec | None]]:
-        """What a model takes, as its metadata says now."""
-        return (yield from self._ask_served((model, version))).specs
 
     def _offers_binary(self) -> Steps[bool]:
         metadata = yield from self.get("/v2")
         offered = metadata.get("extensions") if isinstance(metadata, dict) else None
         self._binary = isinstance(offered, list) and BINARY in offered
         return self._binary
+
+    def prepare(self, asked: Asked, given: Mapping[str, Any]) -> Steps[bytes]:
+        """The bytes of an inference request."""
+        return b"".join((yield from self._write(asked, given, None)))
+
+    def arrays(self, model: str, version: str, given: Mapping[str, Any]) -> Steps[dict[str, Array]]:
+        """What `infer` would send of these inputs."""
+        return (yield from self._ask_served((model, version))).arrays(given)
+
+    def inputs(self, model: str, version: str) -> Steps[Mapping[str, ValueSpec | None]]:
+        """What a model takes, as its metadata says now."""
+        return (yield from self._ask_served((model, version))).specs
 
     # -- everything else ----------------------------------------------------------------------------------------------
     def get(self, path: str, model: str = "") -> Steps[Any]:
@@ -158,10 +162,23 @@ class Caller:
         return remote_error(answer, where, retry_after(answer))
 
 
-def asked_of(model: str, version: str, outputs: Sequence[str] | None, priority: int, timeout: float | None) -> Asked:
-    """What a caller asks for beside the tensors."""
+def asked_of(
+    model: str,
+    version: str,
+    outputs: Sequence[str] | None,
+    priority: int,
+    timeout: float | None,
+    binary: bool | None,
+) -> Asked:
+    """What a caller asks for beside the tensors. Raises UsageError IX689."""
     wanted = None if outputs is None else (outputs,) if isinstance(outputs, str) else tuple(outputs)
-    return Asked(model, str(version), wanted, priority, None if timeout is None else seconds(timeout))
+    if not isinstance(model, str) or not model:
+        raise _no_option("model", model, "the name of a model")
+    if wanted is not None and not all(isinstance(o, str) for o in wanted):
+        raise _no_option("outputs", outputs, "names of outputs")
+    if type(priority) is not int:
+        raise _no_option("priority", priority, "a whole number")
+    return Asked(model, str(version), wanted, priority, None if timeout is None else seconds(timeout), binary)
 
 
 def given_of(inputs: Mapping[str, Any] | None, named: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -89,8 +89,8 @@ class Client:
         Raises, beside what every call does: InputsError IX602 to IX604, IX608 for inputs that do not fit the model's
         metadata, before anything is sent; UsageError IX687, IX688.
         """
-        asked = asked_of(model, version, outputs, priority, timeout)
-        return self._run(self._caller.infer(asked, given_of(inputs, named), id, binary), asked.timeout)
+        asked = asked_of(model, version, outputs, priority, timeout, binary)
+        return self._run(self._caller.infer(asked, given_of(inputs, named), id), asked.timeout)
 
     def prepare(
         self,
@@ -102,8 +102,8 @@ class Client:
         binary: bool | None = None,
     ) -> bytes:
         """The bytes of the request that `infer` would send: for a load generator, or to send with another tool."""
-        asked = asked_of(model, version, outputs, 0, None)
-        return self._run(self._caller.prepare(asked, given_of(inputs, {}), binary))
+        asked = asked_of(model, version, outputs, 0, None, binary)
+        return self._run(self._caller.prepare(asked, given_of(inputs, {})))
 
     def arrays(self, model: str, inputs: Mapping[str, Any], *, version: str = "") -> dict[str, Array]:
         """The arrays that `infer` would send for these inputs. Raises as it does; runs nothing."""
@@ -189,15 +189,19 @@ class Client:
             return found
 
     def _answer(self, request: Request, deadline: float, timeout: float) -> Answer:
-        attempts = Attempts(self._caller.retries if request.patient else 0, deadline)
+        attempts: Attempts | None = None
         while True:
             try:
                 answer = self._once(request, deadline, timeout)
             except ClientError as error:
                 if not error.passing or (error.code == "IX683" and not request.repeat):
                     raise
+                attempts = attempts or Attempts(self._caller.retries if request.patient else 0, deadline)
                 wait = attempts.failed(error)
             else:
+                if answer.status == 200:
+                    return answer
+                attempts = attempts or Attempts(self._caller.retries if request.patient else 0, deadline)
                 found = attempts.after(answer)
                 if found is None:
                     return answer

@@ -24,14 +24,17 @@ _CHECKED = frozenset((DTYPES["BYTES"], DTYPES["BOOL"]))  # whose bytes say more,
 
 
 class Asked(NamedTuple):
-    """What is asked beside the tensors. timeout: seconds that the server may take, or None."""
+    """What is asked beside the tensors.
+
+    timeout: seconds that the server may take, or None.  binary: None is decided by what the server offers.
+    """
 
     model: str
     version: str = ""
     outputs: tuple[str, ...] | None = None
     priority: int = 0
     timeout: float | None = None
-    binary: bool = True
+    binary: bool | None = None
 
 
 def model_path(model: str, version: str = "") -> str:
@@ -43,22 +46,29 @@ def model_path(model: str, version: str = "") -> str:
 class Writer:
     """Writes inference requests. common: the lines of every head (host, token). Threads may share it.
 
-    A request of the shapes of an earlier one has the same head and the same JSON, which are kept.
+    A request like an earlier one, of arrays of the same dtypes and shapes, has the same head and the same JSON, and was
+    found to fit the model: that is remembered until `forget`.
     """
 
     def __init__(self, prefix: str, common: str) -> None:
         self._prefix, self._common = prefix, common
         self._known: dict[Any, bytes] = {}
 
-    def write(self, asked: Asked, arrays: Mapping[str, Array], id: str | None = None) -> list[Any]:
+    def again(self, asked: Asked, given: Mapping[str, Any]) -> list[Any] | None:
+        """The bytes of a request, in parts, if one like it was written before."""
+        key: list[Any] = [asked]
+        for name, array in given.items():
+            if type(array) is not np.ndarray or not array.flags.c_contiguous:
+                return None
+            key.append((name, array.dtype, array.shape))
+        head = self._known.get(tuple(key))
+        return None if head is None else [head, *[_raw(a) for a in given.values()]]
+
+    def write(self, asked: Asked, binary: bool, arrays: Mapping[str, Array], id: str | None = None) -> list[Any]:
         """The bytes of a whole request, in parts. Raises UsageError IX687 for what JSON has no form for."""
-        if not asked.binary:
-            body = orjson.dumps(_document(asked, id, [_plain(n, a) for n, a in arrays.items()]))
+        if not binary:
+            body = orjson.dumps(_document(asked, False, id, [_plain(n, a) for n, a in arrays.items()]))
             return [self._head(asked, len(body), None) + body]
-        key = (asked, *[(n, a.dtype, a.shape) for n, a in arrays.items()])
-        head = self._known.get(key) if id is None else None
-        if head is not None:
-            return [head, *[_raw(a) for a in arrays.values()]]
         texts = {n: tensor_bytes(a) for n, a in arrays.items() if a.dtype == string}
         entries = []
         size = 0
@@ -66,11 +76,17 @@ class Writer:
             count = len(texts[name]) if name in texts else array.nbytes
             size += count
             entries.append(_entry(name, array) | {"parameters": {"binary_data_size": count}})
-        document = orjson.dumps(_document(asked, id, entries))
+        document = orjson.dumps(_document(asked, True, id, entries))
         head = self._head(asked, len(document) + size, len(document)) + document
-        if id is None and not texts and len(self._known) < _REMEMBERED:
-            self._known[key] = head
+        if id is None and not texts:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[(asked, *[(n, a.dtype, a.shape) for n, a in arrays.items()])] = head
         return [head, *[texts[n] if n in texts else _raw(a) for n, a in arrays.items()]]
+
+    def forget(self) -> None:
+        """A model has changed: what fitted it may not any more."""
+        self._known.clear()
 
     def _head(self, asked: Asked, length: int, binary: int | None) -> bytes:
         kind = "application/json" if binary is None else "application/octet-stream"
@@ -81,13 +97,13 @@ class Writer:
         ).encode("ascii")
 
 
-def _document(asked: Asked, id: str | None, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _document(asked: Asked, binary: bool, id: str | None, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     if asked.priority:
         parameters["priority"] = asked.priority
     if asked.timeout is not None:
         parameters["timeout"] = max(int(asked.timeout * 1e6), 1)  # microseconds; 0 would be no limit
-    if asked.binary:
+    if binary:
         parameters["binary_data_output"] = True
     document: dict[str, Any] = {} if id is None else {"id": id}
     if parameters:
