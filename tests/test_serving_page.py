@@ -97,10 +97,20 @@ TYPES = {
 OPTIONS = {"http_port": 0, "grpc_port": None, "watch_seconds": None}
 
 
+CHAIN = """
+inputs = ["x"]
+outputs = {y = "second.y"}
+steps.first = {model = "scaled", inputs = {x = "x"}}
+steps.second = {model = "scaled", version = 1, inputs = {x = "first.y"}}
+"""
+
+
 @pytest.fixture(scope="module")
-def server(folder):
-    labels = ModelSettings(labels=DIGITS)
-    with Server(folder, models={"digits": labels}, **OPTIONS) as running:
+def server(folder, tmp_path_factory):
+    chain = tmp_path_factory.mktemp("pipelines") / "chain.toml"
+    chain.write_text(CHAIN)
+    labels = {"digits": ModelSettings(labels=DIGITS)}
+    with Server(folder, models=labels, pipelines={"chain": chain}, **OPTIONS) as running:
         yield running
 
 
@@ -244,7 +254,16 @@ def draw(page, points):
 def test_the_models_and_what_is_known_of_them(visit):
     page = visit("digits")
     names = page.locator("#models .name").all_inner_texts()
-    assert [n.split()[0] for n in names] == ["broken", "colours", "digits", "hostile", "pair", "scaled", "types"]
+    assert [n.split()[0] for n in names] == [
+        "broken",
+        "chain",
+        "colours",
+        "digits",
+        "hostile",
+        "pair",
+        "scaled",
+        "types",
+    ]
     text = page.inner_text("article")
     for part in (
         "x: float32[batch, 1, 8, 8]",
@@ -312,18 +331,32 @@ def test_a_digit_can_be_drawn_with_the_keyboard(visit):
     assert (inputs_of(sent)["x"][0, 0, :, 3:5] > 0.3).all()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["[[1, 2.5, -3], [4, 5, 6]]", "[1, 2.5, -3, 4, 5, 6]", '{"x": [[1, 2.5, -3], [4, 5, 6]]}',
-     '{"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 3], "data": [[1, 2.5, -3], [4, 5, 6]]}]}'],
-    ids=["nested", "flat", "mapping", "request"],
-)  # fmt: skip
-def test_pasted_json(visit, text):
+PASTED = (
+    "[[1, 2.5, -3], [4, 5, 6]]",
+    "[1, 2.5, -3, 4, 5, 6]",
+    '{"x": [[1, 2.5, -3], [4, 5, 6]]}',
+    '{"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 3], "data": [[1, 2.5, -3], [4, 5, 6]]}]}',
+)
+
+
+def test_pasted_json(visit):
     page = visit("scaled")
-    paste(page, text)
+    for text in PASTED:
+        page.get_by_role("button", name="Zeros").click()
+        paste(page, text)
+        _, response = ask(page)
+        assert response.json()["outputs"][0]["data"] == [2, 5, -6, 8, 10, 12], text
+        page.wait_for_selector(".answer .output")
+
+
+def test_a_pipeline_shows_its_steps(visit):
+    page = visit("chain")
+    assert page.locator("article ol li").all_inner_texts() == ["first: scaled", "second: scaled 1"]
+    paste(page, "[[1, 2, 3]]")
     _, response = ask(page)
-    assert response.json()["outputs"][0]["data"] == [2, 5, -6, 8, 10, 12]
-    page.wait_for_selector(".answer .output")
+    assert response.json()["outputs"][0]["data"] == [4, 8, 12]
+    page.locator("article ol a").first.click()
+    page.locator("h2").filter(has_text="scaled").wait_for()
 
 
 def test_an_error_is_shown_in_its_parts(visit):

@@ -71,7 +71,8 @@ function renderServer(about) {
 const link = (model) => `#${encodeURIComponent(model.name)}/${encodeURIComponent(model.version)}`;
 
 function chosenModel() {
-  return state.models.find((m) => link(m) === location.hash) ?? state.models.find((m) => m.state === "READY") ?? state.models[0];
+  const named = state.models.filter((m) => link(m) === location.hash || (m.default && link({ ...m, version: "" }) === location.hash));
+  return named[0] ?? state.models.find((m) => m.state === "READY") ?? state.models[0];
 }
 
 function renderList() {

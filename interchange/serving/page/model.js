@@ -19,8 +19,8 @@ export function view(model, several) {
   const element = h("article", {}, head,
     h("div", { class: "columns" },
       section("Signature", signature(model.about)),
-      section("How it is executed", execution(model.about.execution)),
-      section("Evidence", evidence(model.about.evidence))),
+      section("How it is executed", model.steps.length ? steps(model.steps) : execution(model.about.execution)),
+      section("Evidence", model.steps.length ? h("p", { class: "faint" }, "Each step brings its own.") : evidence(model.about.evidence))),
     section("Try it", form(model)),
     section("Live", live.element));
   return { element, update: live.update };
@@ -47,6 +47,12 @@ function signature(about) {
     ],
   ];
 }
+
+const steps = (all) => [
+  h("p", { class: "label" }, "a pipeline: its steps are models of this server, and share runs with other requests"),
+  h("ol", {}, all.map((step) => h("li", {}, step.name, step.model && [": ",
+    h("a", { href: `#${encodeURIComponent(step.model)}/${encodeURIComponent(step.version)}` }, step.model, step.version && ` ${step.version}`)]))),
+];
 
 function execution(e) {
   const rows = Object.entries(e.seconds);

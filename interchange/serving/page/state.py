@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from interchange.serving.pipelines import Pipeline
 from interchange.serving.statistics import BUCKETS, merged
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ async def state(app: App, token: Token | None) -> dict[str, Any]:
     """The server and every version of every model that the token may see.
 
     {"now": seconds of a clock that only runs forward, "server": {...}, "buckets": upper bounds of the histograms in
-    seconds, "models": [{"name", "version", "state", "reason", "default", "about", "live"}]}
+    seconds, "models": [{"name", "version", "state", "reason", "default", "about", "steps", "live"}]}
 
-    about: what does not change while a version is served: signature, evidence, how it is executed.  live: counters and
-    histograms since it was loaded (`interchange.serving.statistics`), which the page takes differences of.
-    Both are None for a version that is not ready.
+    about: what does not change while a version is served: signature, evidence, how it is executed.  steps: of a
+    pipeline, with the models that the token may see.  live: counters and histograms since it was loaded
+    (`interchange.serving.statistics`), which the page takes differences of.
+    `about` and `live` are None for a version that is not ready.
     """
     index = [e for e in app.operations.index() if app.access.sees(token, e["name"])]
     peers = app.operations.peers
@@ -46,6 +48,7 @@ async def state(app: App, token: Token | None) -> dict[str, Any]:
                 "reason": entry.get("reason", ""),
                 "default": served is not None and app.engine.find(name) is served,
                 "about": served and _about_once(served),
+                "steps": _steps(app, token, served),
                 "live": served and _live(served, [s[name][version] for s in counted if version in s.get(name, {})]),
             }
         )
@@ -93,6 +96,15 @@ def _about(served: Served) -> dict[str, Any]:
         "execution": _execution(served),
         "labels": list(served.settings.labels),
     }
+
+
+def _steps(app: App, token: Token | None, served: Served | None) -> list[dict[str, Any]]:
+    if not isinstance(served, Pipeline):
+        return []
+    return [
+        {"name": step.name, "model": step.model if app.access.sees(token, step.model) else "", "version": step.version}
+        for step in served.described.steps.values()
+    ]
 
 
 def _port(port: Port) -> dict[str, Any]:
