@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": ("explain", "Tell what an error code means."),
     "show": ("show", "Tell what a model file is."),
     "run": ("run_", "Run a model file on data."),
+    "serve": ("serve", "Serve models over HTTP and gRPC."),
     "infer": ("infer", "Run a model behind a server on data."),
     "bench": ("bench", "Put load on servers or a model file, and tell how long the answers took."),
     "verify": ("verify", "Compare a model file with its source."),

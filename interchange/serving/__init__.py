@@ -15,14 +15,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from interchange.protocol.errors import ServingError
-from interchange.serving.settings import ModelSettings, Settings
-
 if TYPE_CHECKING:
+    from interchange.protocol.errors import ServingError
     from interchange.serving.engine import Engine
     from interchange.serving.server import Server
+    from interchange.serving.settings import ModelSettings, Settings
 
-_HOME = {"Engine": "interchange.serving.engine", "Server": "interchange.serving.server"}
+# imported when they are asked for: the process that supervises the others needs next to nothing
+_HOME = {
+    "Engine": "interchange.serving.engine",
+    "ModelSettings": "interchange.serving.settings",
+    "Server": "interchange.serving.server",
+    "ServingError": "interchange.protocol.errors",
+    "Settings": "interchange.serving.settings",
+}
 
 __all__ = ["Engine", "ModelSettings", "Server", "ServingError", "Settings"]
 

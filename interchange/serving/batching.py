@@ -257,11 +257,13 @@ class Batcher:
         phases = self.statistics.phases
         phases["compute"].add(compute_ns, len(batch.calls))
         at = 0
+        answered = []
         for call in batch.calls:
             before, at = at, at + call.rows
             if call.state == DONE:  # given up meanwhile
                 continue
             self._end(call)
+            call.batch = batch
             outputs = batch.outputs if len(batch.calls) == 1 else [o[before:at] for o in batch.outputs]
             try:
                 call.finish(outputs)
@@ -272,10 +274,11 @@ class Batcher:
                 continue
             phases["queue"].add(batch.started - call.queued)
             phases["input"].add(call.decode_ns + batch.input_ns)
+            answered.append(call)
         now = perf_counter_ns()
         output_ns = now - batch.done
         phases["output"].add(output_ns // len(batch.calls), len(batch.calls))
-        for call in batch.calls:
+        for call in answered:
             phases["request"].add(now - call.received)
         self.statistics.ran(batch.rows, batch.input_ns, compute_ns, output_ns)
 

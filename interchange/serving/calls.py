@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError
+
+if TYPE_CHECKING:
+    from interchange.serving.batching import Batch
 
 WAITING, RUNNING, DONE = range(3)
 
@@ -22,12 +25,12 @@ class Call:
     priority: 1 is served first; 0 means the default of 2.  deadline: seconds on the engine's clock (`loop.time()`), or
     None.
     received, queued: nanoseconds of `perf_counter_ns`.  decode_ns: what reading the request took.
-    relay: the call that went on in its place (`Relay`), if one did.
+    relay: the call that went on in its place (`Relay`), if one did.  batch: the run that answered it.
     """
 
     __slots__ = (
-        "deadline", "decode_ns", "elements", "feeds", "key", "priority", "queued", "received", "relay", "rows", "state",
-        "timer", "wanted",
+        "batch", "deadline", "decode_ns", "elements", "feeds", "key", "priority", "queued", "received", "relay", "rows",
+        "state", "timer", "wanted",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +50,7 @@ class Call:
         self.queued = self.decode_ns = 0
         self.timer: Any = None
         self.relay: Call | None = None
+        self.batch: Batch | None = None
 
     rows: int
     key: Any

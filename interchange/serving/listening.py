@@ -87,7 +87,17 @@ def bind_unix(path: Path, mode: int) -> socket.socket:
     return sock
 
 
+def require_free(path: Path) -> None:
+    """Raises ConfigurationError IX676 where a socket cannot be put."""
+    try:
+        _require_free(path)
+    except OSError as error:
+        raise cannot_listen(str(path), "uds", error) from None
+
+
 def _require_free(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {path.parent}")
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -223,3 +233,14 @@ def _is_there(name: str) -> bool:
         return find_spec(name) is not None
     except ValueError:  # it was taken out of sys.modules
         return False
+
+
+def event_loop() -> Any:
+    """The module whose `run` runs a server: uvloop, or asyncio where it is not installed."""
+    try:
+        import uvloop
+    except ImportError:
+        import asyncio
+
+        return asyncio
+    return uvloop

@@ -41,6 +41,9 @@ class Peers(Protocol):
     async def tell(self, message: Mapping[str, Any]) -> None:
         """Have each of them do the same; returns when all have. Raises InterchangeError of the first that failed."""
 
+    async def states(self) -> dict[str, Any]:
+        """What the metrics tell of each of them (`interchange.serving.metrics.state`), and of who supervises them."""
+
 
 class Operations:
     """Asked by the doors, on the engine's loop. peers: None where one process serves alone."""

@@ -34,7 +34,7 @@ def meanings(cls: type) -> dict[str, str]:
     heads = [
         m for m in re.finditer(r"(?:\n|  )((?:\w+, )*\w+): ", text) if all(n in hints(cls) for n in m[1].split(", "))
     ]
-    found = {}
+    found: dict[str, str] = {}
     for head, end in zip(heads, [*(h.start() for h in heads[1:]), len(text)], strict=False):
         meaning = " ".join(text[head.end() : end].split())
         found |= dict.fromkeys(head[1].split(", "), meaning[:1].upper() + meaning[1:])

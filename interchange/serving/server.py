@@ -15,7 +15,7 @@ from interchange.dtypes import Array
 from interchange.errors import UsageError
 from interchange.serving.configuration import checked
 from interchange.serving.doors import Doors, Sockets
-from interchange.serving.listening import address_of, bind, bind_unix, remove_unix
+from interchange.serving.listening import address_of, bind, bind_unix, event_loop, remove_unix
 from interchange.serving.settings import Settings
 
 T = TypeVar("T")
@@ -56,9 +56,7 @@ class Server:
         Raises ConfigurationError IX676 where it cannot listen, and what `Doors` raises.
         """
         ready: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=_event_loop().run, args=(self._serve(ready),), name="interchange-serving"
-        )
+        self._thread = threading.Thread(target=event_loop().run, args=(self._serve(ready),), name="interchange-serving")
         self._thread.start()
         try:
             ready.result()
@@ -145,12 +143,3 @@ class Server:
     ) -> dict[str, Array]:
         """The outputs of a model, without a network. Raises as `Engine.infer` does."""
         return self.call(self.doors.app.engine.infer(model, inputs, version=version, outputs=outputs))
-
-
-def _event_loop() -> Any:
-    """uvloop, or asyncio where it is not installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio
-    return uvloop

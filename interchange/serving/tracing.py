@@ -16,6 +16,8 @@ from interchange.serving.observing import Exchange
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
+    from interchange.serving.calls import Call
+
 
 class Tracing:
     """Sends spans to a collector, in batches, from a thread of its own."""
@@ -47,12 +49,8 @@ class Tracing:
             attributes=_attributes(exchange),
             start_time=offset + exchange.received,
         )
-        call = exchange.call
-        if call is not None and span.is_recording():
-            moments = (("queued", call.queued), ("started", call.started))
-            for name, moment in moments:
-                if moment:
-                    span.add_event(name, timestamp=offset + moment)
+        for name, moment in _moments(exchange.call) if span.is_recording() else ():
+            span.add_event(name, timestamp=offset + moment)
         if exchange.code is not None and STATUS.get(exchange.code, (400, ""))[0] >= 500:
             span.set_status(self._error, exchange.code)
         span.end(end_time=end)
@@ -81,11 +79,30 @@ def _attributes(exchange: Exchange) -> dict[str, Any]:
         found |= {"interchange.model": exchange.model, "interchange.version": exchange.version}
     if exchange.code is not None:
         found["error.type"] = exchange.code
-    call = exchange.call
+    call = _last(exchange.call)
     if call is not None:
         found["interchange.rows"] = call.rows
-        if call.started:
-            found["interchange.queue_us"] = (call.started - call.queued) // 1000
+        if call.batch is not None:
+            found["interchange.batch_rows"] = call.batch.rows
+    return found
+
+
+def _last(call: Call | None) -> Call | None:
+    """The call that was run in the place of one."""
+    while call is not None and call.relay is not None:
+        call = call.relay
+    return call
+
+
+def _moments(call: Call | None) -> list[tuple[str, int]]:
+    """When a call was queued, when its run began, when the model was fed and when it had answered; perf_counter_ns."""
+    call = _last(call)
+    if call is None or not call.queued:
+        return []
+    found = [("queued", call.queued)]
+    batch = call.batch
+    if batch is not None:
+        found += [("started", batch.started), ("computing", batch.started + batch.input_ns), ("computed", batch.done)]
     return found
 
 

@@ -72,6 +72,14 @@ async def unload(app: App, request: Request) -> Response:
     return Response()
 
 
+async def metrics(app: App, request: Request) -> Response:
+    """What all workers have counted, for Prometheus."""
+    from interchange.serving.metrics import render
+
+    body, kind = await render(app, request.headers.get("accept", ""))
+    return Response(body, 200, kind)
+
+
 def _which(request: Request) -> dict[str, str]:
     return {"name": request.params.get("model", ""), "version": request.params.get("version", "")}
 
@@ -107,6 +115,7 @@ ROUTES: tuple[Route, ...] = (
     *_of_model("GET", "/ready", model_ready),
     *_of_model("GET", "/config", config),
     *_of_model("GET", "/stats", statistics),
+    Route("GET", "/metrics", "inference", metrics),
     Route("POST", "/v2/repository/index", "inference", index),
     Route("POST", "/v2/repository/models/{model}/load", "admin", load),
     Route("POST", "/v2/repository/models/{model}/unload", "admin", unload),
