@@ -1,4 +1,4 @@
-"""The whole way in a minute: train, export, check, verify, run, serve. Each command is printed, so that you can repeat it.
+"""The whole way in a minute: train, export, check, verify, run, serve. Each command is printed: you can repeat it.
 
 make demo
 """
