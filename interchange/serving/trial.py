@@ -218,7 +218,7 @@ def _tried_apart_and_together(served: Served, axes: set[str]) -> tuple[bool, str
                     at += rows
             tried += 1
         if tried:
-            return True, f"tried: {len(PARTS)} requests gave the same together as apart, at {tried} sizes"
+            return True, f"tried: {len(PARTS)} requests gave the same together as apart"
     return False, "no inputs were found on which a batch can be tried: set batching = true if rows are independent"
 
 
