@@ -67,7 +67,8 @@ class Writer:
     def write(self, asked: Asked, binary: bool, arrays: Mapping[str, Array], id: str | None = None) -> list[Any]:
         """The bytes of a whole request, in parts. Raises UsageError IX687 for what JSON has no form for."""
         if not binary:
-            body = orjson.dumps(_document(asked, False, id, [_plain(n, a) for n, a in arrays.items()]))
+            plain = _document(asked, False, id, [_plain(n, a) for n, a in arrays.items()])
+            body = orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)
             return [self._head(asked, len(body), None) + body]
         texts = {n: tensor_bytes(a) for n, a in arrays.items() if a.dtype == string}
         entries = []
@@ -136,7 +137,8 @@ def _plain(name: str, array: Array) -> dict[str, Any]:
             expected="what JSON has a form for: finite numbers of 32 or 64 bits, whole numbers, booleans, texts",
             fix="send it in the binary form: binary=True",
         )
-    return _entry(name, array) | {"data": array.reshape(-1).tolist()}
+    flat = array.reshape(-1)
+    return _entry(name, array) | {"data": flat.tolist() if array.dtype == string else flat}
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
