@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -65,7 +66,8 @@ class Wire:
 
     def end(self) -> Wire:
         """Send nothing more."""
-        self.socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the server may have gone already
+            self.socket.shutdown(socket.SHUT_WR)
         return self
 
     def answer(self, *, to_head: bool = False) -> Answer:
@@ -87,6 +89,13 @@ class Wire:
             headers[name.lower()] = value
         body = b"" if to_head else self._exactly(int(headers["content-length"]))
         return Answer(status, headers, body)
+
+    def receive(self) -> bytes:
+        """What has come; nothing when the connection has ended."""
+        try:
+            return self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            return b""
 
     def ended(self) -> bool:
         """Whether the server has ended the connection, with nothing more said."""
@@ -170,3 +179,28 @@ def chunk(data: bytes) -> bytes:
 
 GOOD = infer(document())
 GOOD_OUTPUTS = [{"name": "y", "datatype": "FP32", "shape": [1, 3], "data": [2.0, 4.0, 6.0]}]
+
+
+def read_answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
+    """All the answers that bytes hold, and nothing else. to_head: some of them may be to HEAD, without their bodies."""
+    answers = []
+    while data:
+        head, mark, rest = data.partition(b"\r\n\r\n")
+        assert mark, data[:200]
+        match = _STATUS.match(head + b"\r\n")
+        assert match is not None, data[:200]
+        lines = [
+            line.partition(": ") for line in (head + b"\r\n")[match.end() :].decode("latin-1").split("\r\n") if line
+        ]
+        headers = {name.lower(): value for name, _, value in lines}
+        assert len(headers) == len(lines), head
+        data = rest
+        if match[1] == b"100":
+            continue
+        size = int(headers["content-length"])
+        if to_head and (not rest or rest.startswith(b"HTTP/1.1 ")):
+            size = 0
+        assert len(rest) >= size, (head, rest)
+        answers.append(Answer(int(match[1]), headers, rest[:size]))
+        data = rest[size:]
+    return answers

@@ -46,7 +46,7 @@ def known(parameters: Mapping[str, Any], names: Sequence[str], whose: str, input
                 "IX638",
                 f"{whose} has a parameter that this server does not take",
                 input=input,
-                found=name[:80],
+                found=name[:80] or "an empty name",
                 expected=", ".join(names) or "no parameters",
                 fix="leave it out; sequences, shared memory and per-request headers are not offered",
             )

@@ -190,7 +190,7 @@ def unknown_output(name: str, served: Served) -> ServingError:
     return ServingError(
         "IX637",
         f"the model has no output {name!r}",
-        found=name,
+        found=name or "an empty name",
         expected=", ".join(served.outputs),
         fix="use the names of the model's outputs, or leave `outputs` out for all of them",
     )
