@@ -5,7 +5,7 @@
 #   make test         style, types and tests
 #   make conformance  the long suites, whole
 #   make runtimes     measure again what each release of ONNX Runtime can run
-#   make fuzz         models changed at random, for FUZZ_SECONDS=600
+#   make fuzz         models and requests changed at random, each for FUZZ_SECONDS=600
 #   make bench        speed against PyTorch, torch.onnx and onnx
 #   make bench-serve  serving, against FastAPI, MLServer and Triton, which it installs into .bench/ (PEERS= for none)
 #   make lint         style only;  `make format` repairs it
@@ -48,6 +48,7 @@ runtimes: $(RUNTIMES)
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python tests/fuzzing.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python tests/fuzzing_serving.py --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/eager.py

@@ -111,9 +111,9 @@ CORPUS: tuple[bytes, ...] = (
     get("/none"),
 )
 TOKENS: tuple[bytes, ...] = (
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\0", b" ", b"\t", b":", b"0", b"-1", b"+", b"9" * 20, b"ffffffff", b"0x", b"{",
-    b"}", b"[", b"]", b'"', b",", b"null", b"NaN", b"1e999", b"\\ud800", b"\xff", b"\xc3\xb6", b"%", b"..", b"/", b"//",
-    b"?", b"#", b";", b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n",
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\0", b" ", b"\t", b":", b"0", b"-1", b"+", b"9" * 20, b"ffffffff", b"0x",
+    b"{", b"}", b"[", b"]", b'"', b",", b"null", b"NaN", b"1e999", b"\\ud800", b"\xff", b"\xc3\xb6", b"%", b"..", b"/",
+    b"//", b"?", b"#", b";", b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n",
     b"Transfer-Encoding: gzip\r\n",
     b"Expect: 100-continue\r\n", b"Connection: close\r\n", b"Content-Encoding: gzip\r\n", b"Content-Encoding: br\r\n",
     b"Inference-Header-Content-Length: 5\r\n", b"Host: a\r\n", b"HTTP/1.0", b"HTTP/2", b"CONNECT ", b"A: b\r\n c\r\n",
@@ -146,7 +146,8 @@ def bytes_changed(rnd: random.Random) -> bytes:
 _ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 3, 127, 128, 255, 256, 2**31, 2**32, 2**53 + 1, 2**63, 2**64, 2**70, -(2**63), 0.5,
     1e39, 1e308, -0.0, 65504.0, 65520.0, "", "x", "NaN", "Infinity", "-Infinity", "1", "\0", "größe", "y_FP32", "FP32",
-    "FP64", "BF16", "BYTES", "a" * 300, [], {}, [[]], [1, 2], [[1, 2]], [[1], [2]], [1, 2, 3], {"name": "y_FP32"}, [None], [[[]]],
+    "FP64", "BF16", "BYTES", "a" * 300, [], {}, [[]], [1, 2], [[1, 2]], [[1], [2]], [1, 2, 3], {"name": "y_FP32"}, [None],
+    [[[]]],
 )  # fmt: skip
 
 
