@@ -41,6 +41,15 @@ def with_data(path):
     return path
 
 
+def deep(path, layers=300):
+    """A model that takes a second to load."""
+    weights = [np.full((128, 128), 1 / 128, np.float32) for _ in range(layers)]
+    nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(layers)]
+    initializers = [from_array(w, f"w{i}") for i, w in enumerate(weights)]
+    ports = [("x0", FLOAT, ["n", 128])], [(f"x{layers}", FLOAT, ["n", 128])]
+    return node_model(nodes, *ports, path, initializers=initializers)
+
+
 def follow(test, root, opener=None, start=True, **settings):
     """Run an asynchronous test with an engine that serves a repository."""
 

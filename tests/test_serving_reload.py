@@ -1,7 +1,9 @@
 """Models change and go while requests are answered; what is broken, or half there, takes nothing away."""
 
 import asyncio
+import fcntl
 import itertools
+import os
 import random
 import shutil
 import subprocess
@@ -14,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from interchange.protocol.errors import ServingError
+from interchange.serving import snapshot
 from interchange.serving.lifecycle import MAX_LOADS
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
-from tests.repositories import answer, broken, follow, reason, scaled, settle, states, touch, with_data
+from tests.repositories import answer, broken, deep, follow, reason, scaled, settle, states, touch, with_data
 
 
 # -- under load -------------------------------------------------------------------------------------------------------
@@ -237,6 +240,64 @@ def test_copies_go_when_the_model_is_loaded_and_are_done_without_where_there_is_
         assert seen == ["tmp", "tmp", "models"]
 
     follow(test, tmp_path / "models", opener)
+
+
+def test_what_a_killed_server_has_left_is_removed(tmp_path, monkeypatch):
+    path = scaled(tmp_path / "m.onnx")
+    temporary = tmp_path / "tmp"
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(snapshot, "_sweep", snapshot._sweep.__wrapped__)
+    for name in ("left", "in-use", "young"):
+        (temporary / f"interchange-model-{name}").mkdir(parents=True)
+        if name != "young":
+            os.utime(temporary / f"interchange-model-{name}", (0, 0))
+    (temporary / "other").mkdir()
+    os.utime(temporary / "other", (0, 0))
+    (temporary / "interchange-model-left" / "m.onnx").write_bytes(b"x")
+    os.utime(temporary / "interchange-model-left", (0, 0))
+    lock = os.open(temporary / "interchange-model-in-use", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    async def test(lifecycle):
+        assert states(lifecycle) == {("m", "1"): "READY"}
+
+    follow(test, path)
+    os.close(lock)
+    assert {p.name for p in temporary.iterdir()} == {"interchange-model-in-use", "interchange-model-young", "other"}
+
+
+def test_a_process_that_ends_in_the_middle_of_a_load_ends_well(tmp_path):
+    """The runtime aborts when the interpreter goes while it loads."""
+    deep(tmp_path / "models" / "m.onnx")
+    script = f"""
+import asyncio
+import threading
+from interchange.serving.engine import Engine
+from interchange.serving.lifecycle import Lifecycle
+from interchange.serving.trial import open_served
+
+began = threading.Event()
+
+def opener(*args, **kwargs):
+    began.set()
+    served = open_served(*args, **kwargs)
+    print("loaded")
+    return served
+
+async def main():
+    lifecycle = Lifecycle(Engine(), {str(tmp_path / "models")!r}, opener=opener)
+    loading = asyncio.create_task(lifecycle.start())
+    await asyncio.to_thread(began.wait)
+    await lifecycle.close()
+    print(loading.done())
+
+asyncio.run(main())
+"""
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout.split()) == (0, ["False", "loaded"]), done.stderr
+    assert list((tmp_path / "tmp").glob("interchange-*")) == []
 
 
 def test_data_files_are_not_copied_from_elsewhere(tmp_path):

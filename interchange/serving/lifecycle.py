@@ -7,14 +7,17 @@ has. What cannot be loaded never takes the place of what can: its finding is tol
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakSet
 
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError, text_of
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
 
 READY, LOADING, UNLOADING, UNAVAILABLE = "READY", "LOADING", "UNLOADING", "UNAVAILABLE"
 MAX_LOADS = 4  # of different models at once
+EXIT_SECONDS = 30.0  # how long the interpreter waits at its end for a load that is under way
 T = TypeVar("T")
 Opener = Callable[..., "Served"]  # (name, version, path, settings, workers=...), see `interchange.serving.trial`
 
 _log = logging.getLogger("interchange.serving")
+_threads: WeakSet[threading.Thread] = WeakSet()
 
 
 class Version:
@@ -430,8 +435,18 @@ def _beside(function: Callable[[], T], name: str) -> asyncio.Future[T]:
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(end, result, error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    _threads.add(thread)
+    thread.start()
     return future
+
+
+@atexit.register
+def _wait() -> None:
+    """The runtime aborts the process when the interpreter ends in the middle of a load: give it a while."""
+    end = time.monotonic() + EXIT_SECONDS
+    for thread in list(_threads):
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _row(name: str, version: str, state: str, reason: str = "") -> dict[str, str]:

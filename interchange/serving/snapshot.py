@@ -7,14 +7,17 @@ stays until the model goes.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from interchange.graph.external import Folder
@@ -23,6 +26,7 @@ from interchange.serving.repository import Found
 
 _PREFIX = "interchange-model-"
 _CHUNK = 1 << 24
+_YOUNG = 60.0  # seconds within which a folder may have been made and not locked yet
 _log = logging.getLogger("interchange.serving")
 
 
@@ -38,12 +42,12 @@ def snapshot(found: Found, *, in_place: bool = False) -> Iterator[Path]:
     try:
         if copied is not None and found.changed():
             raise _changed(found)
-        yield copied or found.path
+        yield found.path if copied is None else copied.path
         if copied is None and found.changed():
             raise _changed(found)
     finally:
         if copied is not None:
-            shutil.rmtree(copied.parent, ignore_errors=True)
+            copied.remove()
 
 
 def without_paths(text: str) -> str:
@@ -51,15 +55,48 @@ def without_paths(text: str) -> str:
     return re.sub(re.escape(os.path.join(tempfile.gettempdir(), _PREFIX)) + "[^/]*/", "", text)
 
 
-def _copied(found: Found) -> Path | None:
-    """A copy in a folder of its own; None where there is no room for it."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+class _Copy:
+    """A copy of a version's files in a folder of its own, until `remove`. path: of the model in it.
+
+    The folder is locked, so that another process can tell it from one whose process was killed.
+    """
+
+    def __init__(self, found: Found) -> None:
+        """Raises OSError where there is no room; FileError."""
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock = os.open(self._folder, os.O_RDONLY)
         try:
-            return _copy_all(found, folder)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self.path = _copy_all(found, self._folder)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.remove()
             raise
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+@cache
+def _sweep() -> None:
+    """Remove, once in a process, what processes that were killed have left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime < _YOUNG or folder.stat().st_uid != os.getuid():
+                continue
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while somebody loads from it
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
+
+
+def _copied(found: Found) -> _Copy | None:
+    """A copy; None where there is no room for it."""
+    try:
+        return _Copy(found)
     except OSError as error:
         # it can be served all the same; only writing over its files, instead of renaming others to them, would hurt
         _log.warning("%s is loaded from where it lies: no copy could be made: %s", found.path.name, error.strerror)
