@@ -1,7 +1,7 @@
 """Several versions of one model at once: a canary answers a part of the requests, a shadow only computes them again.
 
 Which requests is not left to chance: the multiples of the golden ratio, without their whole part, fill the interval
-from 0 to 1 more evenly than any other sequence of this kind, so that of 100 requests the parts are right to about one,
+from 0 to 1 more evenly than any other sequence of this kind: of 100 requests each part is right to less than two,
 and no rhythm in which clients send can be in step with it.
 """
 
