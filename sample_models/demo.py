@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,12 @@ def python(*lines: str) -> None:
         exec(compile(f"{line}\n", "<demo>", "single"), namespace)
 
 
+_numbers = count(1)
+
+
 def chapter(title: str) -> None:
     """Print a heading."""
-    print(f"\n-- {title} ".ljust(100, "-"), flush=True)
+    print(f"\n-- {next(_numbers)}. {title} ".ljust(100, "-"), flush=True)
 
 
 def main() -> None:
@@ -72,18 +76,18 @@ def main() -> None:
     begin = time.perf_counter()
     iris, digits, file = "sample_models/iris_regression.py", "sample_models/digits_cnn.py", ".demo/iris.onnx"
 
-    chapter("1. train: the width of an iris petal from three other measurements")
+    chapter("train: the width of an iris petal from three other measurements")
     shell("python", iris)
-    chapter("2. export: traced, checked and proven equal to its source before it is written")
+    chapter("export: traced, checked and proven equal to its source before it is written")
     shell("interchange", "export", f"{iris}:make", file, "--target", "onnxruntime>=1.18")
     shell("interchange", "show", file)
-    chapter("3. check the file, then compare it with its source once more")
+    chapter("check the file, then compare it with its source once more")
     shell("interchange", "check", file)
     shell("interchange", "targets", file)
     shell("interchange", "verify", file, f"{iris}:make")
-    chapter("4. answer in production: ONNX Runtime, no training code")
+    chapter("answer in production: ONNX Runtime, no training code")
     shell("python", "sample_models/serve_script.py", file)
-    chapter("5. side by side: source, ONNX Runtime, difference")
+    chapter("side by side: source, ONNX Runtime, difference")
     python(
         "import interchange as ix, iris_regression",
         "flowers = iris_regression.load()[0][::25]",
@@ -91,7 +95,7 @@ def main() -> None:
         "runtime = ix.load('.demo/iris.onnx').run(x=flowers)['output']",
         "for s, r in zip(source, runtime): print(f'{s.item():.7f}   {r.item():.7f}   {abs(s - r).item():.1e}')",
     )
-    chapter("6. the same for a convolutional network that reads digits")
+    chapter("the same for a convolutional network that reads digits")
     shell("interchange", "export", f"{digits}:make", ".demo/digits.onnx")
     python(
         "import interchange as ix, digits_cnn",
@@ -100,7 +104,7 @@ def main() -> None:
         "print(f'read right by ONNX Runtime: {digits_cnn.accuracy(scores, digits):.2%} of {len(digits)}')",
     )
     if find_spec("torch") is not None:
-        chapter("7. and for one that was written and trained in PyTorch")
+        chapter("and for one that was written and trained in PyTorch")
         shell("interchange", "export", "sample_models/digits_torch.py:make", ".demo/digits_torch.onnx")
         python(
             "import interchange as ix, digits_cnn",
@@ -108,7 +112,7 @@ def main() -> None:
             "scores = ix.load('.demo/digits_torch.onnx').run(x=images)['scores']",
             "print(f'read right by ONNX Runtime: {digits_cnn.accuracy(scores, digits):.2%} of {len(digits)}')",
         )
-    chapter("8. serve both, as any client of the Open Inference Protocol may ask; http://... is also a page for people")
+    chapter("serve both over the Open Inference Protocol; the http address is also a page for people")
     models = OUT / "models"
     models.mkdir(exist_ok=True)
     for name in ("iris", "digits"):
