@@ -1,6 +1,7 @@
 """Models change and go while requests are answered; what is broken, or half there, takes nothing away."""
 
 import asyncio
+import errno
 import fcntl
 import itertools
 import os
@@ -228,16 +229,27 @@ def test_copies_go_when_the_model_is_loaded_and_are_done_without_where_there_is_
 
     def opener(name, version, path, settings, **kwargs):
         seen.append(Path(path).relative_to(tmp_path).parts[0])
+        if seen[-1] == "tmp":
+            lock = os.open(Path(path).parent, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody takes it for a leftover
+            os.close(lock)
         return open_served(name, version, path, settings, **kwargs)
 
     async def test(lifecycle):
         assert seen == ["tmp", "tmp"]
-        assert list((tmp_path / "tmp").iterdir()) == []
+        assert list((tmp_path / "tmp").glob("interchange-*")) == []
         assert "interchange-model" not in reason(lifecycle, "n")
-        (tmp_path / "tmp").rmdir()
+
+        def full(source, target, length):
+            target.write(b"x")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(shutil, "copyfileobj", full)
         touch(tmp_path / "models" / "m.onnx")
         await lifecycle.load("m")
         assert seen == ["tmp", "tmp", "models"]
+        assert list((tmp_path / "tmp").glob("interchange-*")) == []
 
     follow(test, tmp_path / "models", opener)
 
