@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,6 +101,15 @@ class Serving:
     def workers(self) -> list[int]:
         """The processes that serve."""
         return [int(p) for p in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def ready_workers(self) -> int:
+        """How many processes serve, as the metrics tell."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:  # it was the one that was killed
+            return 0
+        return int(float(text.split("\ninterchange_workers ")[1].split("\n")[0]))
 
     def memory(self) -> float:
         """Proportional set size of all its processes, MB."""
@@ -220,7 +230,7 @@ def kill(folder: Path, seconds: float) -> dict[str, Any]:
             os.kill(victim, signal.SIGKILL)
             kills += 1
             wait_for(lambda gone=victim: gone not in server.workers(), "a killed worker is still there")
-            wait_for(lambda: len(server.workers()) == 2, "a killed worker was not replaced")
+            wait_for(lambda: server.ready_workers() == 2, "a killed worker was not replaced")
     return {"kills": kills, **patient.told(), "cut": sum(hasty.refusals.values()), "wrong_hasty": hasty.wrong}
 
 
@@ -292,6 +302,11 @@ def idle(folder: Path, seconds: float) -> dict[str, Any]:
     async def hold(port: int) -> list[asyncio.StreamWriter]:
         return [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(1000)]
 
+    async def release(writers: list[asyncio.StreamWriter]) -> None:
+        for writer in writers:
+            writer.close()
+        await asyncio.gather(*(w.wait_closed() for w in writers), return_exceptions=True)
+
     with serving(folder) as server:
         with Load(server.url, {2.0}, threads=4) as alone:
             time.sleep(seconds / 2)
@@ -301,9 +316,7 @@ def idle(folder: Path, seconds: float) -> dict[str, Any]:
         with Load(server.url, {2.0}, threads=4) as beside:
             time.sleep(seconds / 2)
         held, memory = server.files(), server.memory()
-        for writer in writers:
-            writer.close()
-        loop.run_until_complete(asyncio.gather(*(w.wait_closed() for w in writers), return_exceptions=True))
+        loop.run_until_complete(release(writers))
         loop.close()
     rate = beside.right / alone.right
     return {
