@@ -29,7 +29,7 @@ test: lint types
 	@echo "== tests"
 	$(BIN)/python -m pytest -m "not conformance"
 
-conformance: $(VENV)/.installed-dev $(RUNTIMES)
+conformance: $(VENV)/.installed-dev $(RUNTIMES) .clients/kserve/.fetched .clients/tritonclient/.fetched
 	$(BIN)/python -m pytest -m conformance
 
 runtimes: $(RUNTIMES)
@@ -44,6 +44,16 @@ runtimes: $(RUNTIMES)
 	@mkdir -p $(@D)
 	$(PIP) install --no-deps --target $(@D) "onnxruntime==$*.*" $(if $(filter 1.17 1.18,$*),"numpy<2") || \
 	  echo "onnxruntime $* is left out" >&2
+	@touch $@
+
+# clients of the server that do not go together with the packages of the environment
+.clients/kserve/.fetched: | $(VENV)/.installed-dev
+	$(BIN)/python -m venv --without-pip $(@D)
+	$(PIP) --python $(@D)/bin/python install kserve || echo "kserve is left out" >&2
+	@touch $@
+
+.clients/tritonclient/.fetched: | $(VENV)/.installed-dev
+	$(PIP) install --no-deps --target $(@D) tritonclient || echo "the newest tritonclient is left out" >&2
 	@touch $@
 
 fuzz: $(VENV)/.installed-dev
@@ -79,7 +89,7 @@ types: $(VENV)/.installed-dev
 	cd build/package && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p interchange
 
 clean:
-	rm -rf .demo .runtimes .bench build .mypy_cache .pytest_cache .ruff_cache .hypothesis interchange.egg-info
+	rm -rf .demo .runtimes .clients .bench build .mypy_cache .pytest_cache .ruff_cache .hypothesis interchange.egg-info
 	@if [ -f .venv/.made-by-make ]; then rm -rf .venv; fi
 
 # -- the virtual environment: made once, installed into again when pyproject.toml changes --------------------------------

@@ -113,7 +113,7 @@ class Head:
             raise ServingError(
                 "IX636",
                 "Inference-Header-Content-Length is no number of bytes",
-                found=text[:80],
+                found=text[:80] or "an empty header",
                 expected="the length of the JSON at the beginning of the body, in decimal digits",
                 fix="count the bytes of the JSON, or leave the header out where nothing follows it",
             )

@@ -118,7 +118,7 @@ def begin(connection: Connection, served: Served, head: Head, body: bytes | memo
         view = memoryview(body)
         document, rest = parse(view[:size]), view[size:]
     if not _MEMBERS.issuperset(document):
-        raise _bad_member(next(iter(document.keys() - _MEMBERS)), "the request", _MEMBERS)
+        _look_at_others(document, served)
     entries = document.get("inputs")
     if type(entries) is not list:
         raise _not_a("inputs", "a list", entries)
@@ -142,6 +142,21 @@ def begin(connection: Connection, served: Served, head: Head, body: bytes | memo
     call.decode_ns = perf_counter_ns() - received
     connection.call = call
     served.submit(call)
+
+
+def _look_at_others(document: Mapping[str, Any], served: Served) -> None:
+    """KServe's client repeats the model's name; whatever else the protocol does not have is refused."""
+    others = document.keys() - _MEMBERS - {"model_name"}
+    if others:
+        raise _bad_member(next(iter(others)), "the request", _MEMBERS)
+    if document["model_name"] != served.name:
+        raise ServingError(
+            "IX631",
+            "model_name is another model than that of the path",
+            found=shown(document["model_name"]),
+            expected=shown(served.name),
+            fix="leave it out: the path names the model",
+        )
 
 
 def _parameters(owner: Mapping[str, Any]) -> dict[str, Any]:
