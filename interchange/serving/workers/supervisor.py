@@ -110,6 +110,7 @@ class Supervisor:
         finally:
             self._kill_all()
             self._close_sockets()
+            await asyncio.gather(*(p.ended() for p in list(self.processes)))
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
@@ -224,7 +225,8 @@ class Supervisor:
             try:
                 new = await self._started(index)
             except (ConnectionError, InterchangeError) as error:
-                _log.error("a worker could not be replaced: %s", str(error) or "it has ended before it served")
+                if not self._stopping.is_set():
+                    _log.error("a worker could not be replaced: %s", str(error) or "it has ended before it served")
                 continue
             new.delay = delay
             self.workers[index] = new
@@ -295,11 +297,13 @@ class Supervisor:
             _log.error("worker %d: a run of %s does not stop; another one takes its place", process.pid, model)
             self._task(self._replace(process, "wedged"))
 
-        async def collect() -> list[Any]:
+        async def collect(counted: dict[str, Any]) -> list[Any]:
+            process.counted = counted
             states = await self._states(but=process)
             return [*(s["models"] for s in states), self.retired]
 
-        async def states() -> dict[str, Any]:
+        async def states(counted: dict[str, Any]) -> dict[str, Any]:
+            process.counted = counted
             others = await self._states(but=process)
             return {"workers": others, "retired": self.retired, "restarts": self.restarts, "pid": os.getpid()}
 

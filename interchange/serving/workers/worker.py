@@ -17,21 +17,24 @@ from interchange.serving.workers.control import Channel, Handler
 
 if TYPE_CHECKING:
     from interchange.serving.doors import Doors
-    from interchange.serving.operations import Snapshot
+    from interchange.serving.operations import Operations, Snapshot
     from interchange.serving.settings import Settings
 
 _log = logging.getLogger("interchange.serving")
 
 
 class SupervisedPeers:
-    """The other workers, asked by way of the supervisor. See `interchange.serving.operations.Peers`."""
+    """The other workers, asked by way of the supervisor. See `interchange.serving.operations.Peers`.
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    Who asks tells what it has counted itself, so that the supervisor still knows it when this process is gone.
+    """
+
+    def __init__(self, channel: Channel, operations: Operations) -> None:
+        self._channel, self._operations = channel, operations
 
     async def collect(self) -> list[Snapshot]:
         """What the others have counted, and those before them that are gone."""
-        found: list[Snapshot] = await self._channel.ask("collect")
+        found: list[Snapshot] = await self._channel.ask("collect", counted=self._operations.snapshot())
         return found
 
     async def tell(self, message: Mapping[str, Any]) -> None:
@@ -40,7 +43,7 @@ class SupervisedPeers:
 
     async def states(self) -> dict[str, Any]:
         """What the metrics tell of the others and of the supervisor."""
-        found: dict[str, Any] = await self._channel.ask("states")
+        found: dict[str, Any] = await self._channel.ask("states", counted=self._operations.snapshot())
         return found
 
 
@@ -99,7 +102,7 @@ class Worker:
             doors.lifecycle.models[name] = tracked = Tracked(name)
             tracked.unloaded = True
         doors.app.engine.on_wedged = lambda served: self.channel.tell("wedged", model=served.name)
-        doors.app.operations.peers = SupervisedPeers(self.channel)
+        doors.app.operations.peers = SupervisedPeers(self.channel, doors.app.operations)
         await doors.open()
         return {"index": doors.app.operations.index()}
 
