@@ -141,13 +141,13 @@ def serving(folder: Path, *flags: str) -> Iterator[Serving]:
         *flags,
     ]
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        try:
-            yield Serving(process)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            status = process.wait(60)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+            try:
+                yield Serving(process)
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                status = process.wait(60)
             if status:
                 errors.seek(0)
                 print(errors.read()[-2000:], file=sys.stderr)
