@@ -1,7 +1,9 @@
 """Unequal lengths share a run when they are filled up with zeros, where that is known to change no answer."""
 
 import asyncio
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from onnx import TensorProto, helper
 
 import interchange as ix
 from interchange.protocol.errors import ServingError
+from interchange.serving.calls import FutureCall
 from interchange.serving.engine import Engine
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
@@ -215,8 +218,6 @@ def test_inputs_that_do_not_fit_are_refused_as_they_came(tmp_path):
     wrong = {**request(rng, 1, 3), "mask": np.ones((1, 2), np.float32)}
 
     async def test(engine, served):
-        from interchange.serving.calls import FutureCall
-
         for _ in range(2):
             call = FutureCall(asyncio.get_running_loop(), wrong, served.output_names)
             with pytest.raises(ValueError, match="3 at axis 1 of x, 2 at axis 1 of mask"):
@@ -241,6 +242,41 @@ def test_the_deadline_and_the_cancellation_of_a_filled_request(tmp_path):
 
     found = serve(test, masked_mean(tmp_path / "m.onnx"), pad=PAD, max_delay_ms=50)
     assert found == (1, 0, "IX644", {"CANCELED": 2})
+
+
+@pytest.mark.parametrize("options", [{}, {"pad": PAD}, {"cache": 4}, {"pad": PAD, "cache": 4, "execution": "thread"}])
+def test_nothing_holds_on_to_the_inputs_of_an_answered_request(tmp_path, options):
+    """Rings of objects would: then large arrays stay until the collector comes by."""
+
+    async def test(engine, served):
+        seen = []
+        for time in (3, 3, 5):
+            feed = request(np.random.default_rng(time), 1, time)
+            seen.append(weakref.ref(feed["x"]))
+            answer = await engine.infer("m", feed)
+            seen.append(weakref.ref(answer["each"]))
+            del feed, answer
+            await asyncio.sleep(0)
+        return [ref() is None for ref in seen]
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert all(serve(test, masked_mean(tmp_path / "m.onnx"), **options))
+    finally:
+        gc.enable()
+
+
+def test_a_request_that_is_given_up_in_its_last_moment_is_given_up_once(tmp_path):
+    async def test(engine, served):
+        call = FutureCall(asyncio.get_running_loop(), request(np.random.default_rng(6), 1, 3), served.output_names)
+        served.submit(call)
+        await call.future
+        served.cancel(call)
+        served.cancel(call)
+        return served.statistics.failures
+
+    assert serve(test, masked_mean(tmp_path / "m.onnx"), pad=PAD, cache=4) == {}
 
 
 def test_the_metadata_of_a_model_may_ask_for_it(tmp_path):

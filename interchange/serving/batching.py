@@ -281,6 +281,7 @@ class Batcher:
         for call in answered:
             phases["request"].add(now - call.received)
         self.statistics.ran(batch.rows, batch.input_ns, compute_ns, output_ns)
+        batch.calls, batch.outputs = [], ()  # they know of it: in a ring the arrays would wait for the collector
 
     def _failed(self, batch: Batch, error: InterchangeError) -> None:
         """One call fails with the error; of several each is tried by itself, so that none fails for another's sake."""

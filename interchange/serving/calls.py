@@ -49,7 +49,7 @@ class Call:
         self.key: Any = ()
         self.queued = self.decode_ns = 0
         self.timer: Any = None
-        self.relay: Call | None = None
+        self.relay: Relay | None = None
         self.batch: Batch | None = None
 
     rows: int
@@ -84,11 +84,13 @@ class Relay(Call):
         """Hand the answer to the call it stands for."""
         self.origin.state, self.origin.queued = DONE, self.queued
         self.origin.finish(outputs)
+        del self.origin  # in a ring the arrays of both would wait for the collector
 
     def fail(self, error: InterchangeError) -> None:
         """Hand the error on."""
         self.origin.state, self.origin.queued = DONE, self.queued
         self.origin.fail(error)
+        del self.origin
 
 
 class FutureCall(Call):

@@ -153,9 +153,12 @@ class Served:
 
     def cancel(self, call: Call) -> None:
         """The client has gone: a submitted call is not answered, and not run if it has not begun."""
+        if call.state == DONE:
+            return
         while call.relay is not None:
             call.state = DONE
             call = call.relay
+            del call.origin
         self.batcher.cancel(call)
 
     def metadata(self, versions: list[str]) -> dict[str, Any]:
