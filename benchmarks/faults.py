@@ -128,30 +128,21 @@ class Serving:
 @contextmanager
 def serving(folder: Path, *flags: str) -> Iterator[Serving]:
     """`interchange serve` on free ports, stopped at the end; its exit status must be 0."""
-    command = [
-        sys.executable,
-        "-m",
-        "interchange",
-        "serve",
-        str(folder),
-        "--http-port",
-        "0",
-        "--grpc-port",
-        "0",
-        *flags,
-    ]
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
-            try:
-                yield Serving(process)
-            finally:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGTERM)
-                status = process.wait(60)
-            if status:
-                errors.seek(0)
-                print(errors.read()[-2000:], file=sys.stderr)
-                sys.exit(f"the server ended with status {status}")
+    command = [sys.executable, "-m", "interchange", "serve", str(folder), "--http-port", "0", "--grpc-port", "0"]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            yield Serving(process)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            status = process.wait(60)
+        if status:
+            errors.seek(0)
+            print(errors.read()[-2000:], file=sys.stderr)
+            sys.exit(f"the server ended with status {status}")
 
 
 class Load:
