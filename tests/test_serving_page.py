@@ -81,9 +81,9 @@ def folder(tmp_path_factory):
     value = (FLOAT, ["batch", "n"])
     relu = [helper.make_node("Relu", [HOSTILE], ["<b>y</b>"])]
     serving.node_model(relu, [(HOSTILE, *value)], [("<b>y</b>", *value)], folder / "hostile.onnx", metadata=notes)
-    colours = (FLOAT, ["batch", 3, "height", "width"])
-    neg = [helper.make_node("Neg", ["image"], ["y"])]
-    serving.node_model(neg, [("image", *colours)], [("y", *colours)], folder / "colours.onnx")
+    for name, shape in {"colours": ["batch", 3, "height", "width"], "last": ["height", "width", 3]}.items():
+        neg = [helper.make_node("Neg", ["image"], ["y"])]
+        serving.node_model(neg, [("image", FLOAT, shape)], [("y", FLOAT, shape)], folder / f"{name}.onnx")
     add = [helper.make_node("Add", ["a", "b"], ["sum"])]
     pair = (FLOAT, ["n", 1])
     serving.node_model(add, [("a", *pair), ("b", *pair)], [("sum", *pair)], folder / "pair.onnx")
@@ -145,7 +145,7 @@ def test_everything_is_told_in_one_answer(server):
 def test_a_token_sees_its_models(folder):
     with Server(folder, tokens=(Token(secret="one", models=("scal*",)), Token(secret="all")), **OPTIONS) as server:
         assert [m["name"] for m in state_of(server, "one")["models"]] == ["scaled"]
-        assert len(state_of(server, "all")["models"]) == 7
+        assert len(state_of(server, "all")["models"]) == 8
         with pytest.raises(urllib.error.HTTPError, match="401") as error:
             state_of(server)
         error.value.close()
@@ -260,6 +260,7 @@ def test_the_models_and_what_is_known_of_them(visit):
         "colours",
         "digits",
         "hostile",
+        "last",
         "pair",
         "scaled",
         "types",
@@ -319,6 +320,21 @@ def test_what_the_model_sees_is_shown(visit):
     np.testing.assert_allclose(np.array(alpha) / 255, inputs_of(sent)["x"].ravel(), atol=0.004)
     page.get_by_role("button", name="Clear").click()
     assert "the example" in page.inner_text(".note")
+
+
+def test_a_small_drawing_is_centred_and_fills_the_frame_if_that_is_wanted(visit):
+    page = visit("digits")
+    draw(page, [(x / 3, y / 3) for x, y in THREE])
+    sent, _ = ask(page)
+    filled = inputs_of(sent)["x"][0, 0]
+    assert filled[0].any()
+    assert filled[7].any()
+    page.get_by_label("centre it").uncheck()
+    sent, _ = ask(page)
+    corner = inputs_of(sent)["x"][0, 0]
+    assert corner[:3, :3].any()
+    assert not corner[4:].any()
+    assert not corner[:, 4:].any()
 
 
 def test_a_digit_can_be_drawn_with_the_keyboard(visit):
@@ -479,22 +495,24 @@ def test_a_large_picture_is_scaled_and_its_colours_stay_apart(visit, tmp_path):
     says(page, ".note", "the image")
     sent, _ = ask(page)
     assert np.abs(inputs_of(sent)["x"][0, 0] - np.eye(8)).max() < 0.3
-    page = visit("colours")
     rgb = serving.rng().integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    drop(page, png(rgb, tmp_path / "rgb.png"))
-    says(page, ".note", "the image")
-    sent, response = ask(page)
-    expected = (rgb / 255).astype(np.float32).transpose(2, 0, 1)[None]
-    np.testing.assert_array_equal(inputs_of(sent)["image"], expected)
-    assert response.ok
+    values = (rgb / 255).astype(np.float32)
+    for model, expected in {"colours": values.transpose(2, 0, 1)[None], "last": values}.items():
+        page = visit(model)
+        drop(page, png(rgb, tmp_path / "rgb.png"))
+        says(page, ".note", "the image")
+        sent, response = ask(page)
+        np.testing.assert_array_equal(inputs_of(sent)["image"], expected)
+        assert response.ok
 
 
 def test_every_datatype_as_json_and_as_bytes(visit):
     page = visit("types")
     values = {
         "BOOL": [True, False], "UINT8": [0, 255], "INT64": [-(2**63), 2**62 + 1], "UINT64": [2**64 - 1, 1],
-        "FP16": [65504, 6.103515625e-05], "BF16": [1.0, -0.0078125], "FP32": [0.1, -1e-30], "FP64": [0.1, 1e300],
+        "FP16": [65504, 2049], "BF16": [1.00390625, -0.1], "FP32": [0.1, -1e-30], "FP64": [0.1, 1e300],
     }  # fmt: skip
+    shown = {}
     for way in ("json", "binary"):
         for at, (name, pair) in enumerate(values.items()):
             paste(page, json.dumps([pair]), at)
@@ -504,12 +522,13 @@ def test_every_datatype_as_json_and_as_bytes(visit):
         assert response.ok, response.text()
         assert (response.headers.get("inference-header-content-length") is not None) == (way == "binary")
         page.wait_for_selector(".answer .output")
-        shown = page.locator(".answer .output").all_inner_texts()
-        for name, text in zip(values, shown, strict=True):
+        shown[way] = page.locator(".answer .output").all_inner_texts()
+        for name, text in zip(values, shown[way], strict=True):
             assert f"y_{name}: {name}[1, 2]" in text
-        assert str(2**62 + 1) in shown[2]
-        assert str(2**64 - 1) in shown[3]
-        assert "65504" in shown[4]
+        assert str(2**62 + 1) in shown[way][2]
+        assert str(2**64 - 1) in shown[way][3]
+        assert "2048" in shown[way][4]  # a tie goes to the even one
+    assert shown["json"] == shown["binary"]
     paste(page, "[[1, 300]]", 1)
     page.get_by_role("button", name="Ask the model").click()
     says(page, ".refusal", "no value of UINT8")
@@ -641,11 +660,15 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_can_be_read_in_both_schemes(visit, scheme):
-    page = visit("digits", color_scheme=scheme)
-    for width in (400, 1400):
-        page.set_viewport_size({"width": width, "height": 800})
-        ask(page)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
+    for model in ("hostile", "colours", "broken", "digits"):
+        page = visit(model, color_scheme=scheme)
+        if model == "colours":
+            page.get_by_label("width").fill("50")
+        for width in (1400, 400):
+            page.set_viewport_size({"width": width, "height": 800})
+            if model != "broken":
+                ask(page)
+            assert page.evaluate("document.documentElement.scrollWidth") == width, model
     assert page.evaluate(CONTRAST) == []
 
 

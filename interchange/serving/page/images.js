@@ -71,11 +71,8 @@ export function pixels(image, layout, scale, inverted) {
 
 function channelOf(rgba, channels) {
   if (channels !== 1) return (at, c) => rgba[at * 4 + c] / 255;
-  return (at) => {
-    const [r, g, b] = rgba.subarray(at * 4, at * 4 + 3);
-    // ITU-R BT.601, what Pillow's convert("L") and OpenCV have; a gray stays exactly what it is
-    return r === g && g === b ? r / 255 : (0.299 * r + 0.587 * g + 0.114 * b) / 255;
-  };
+  // ITU-R BT.601, what Pillow's convert("L") and OpenCV have
+  return (at) => (0.299 * rgba[at * 4] + 0.587 * rgba[at * 4 + 1] + 0.114 * rgba[at * 4 + 2]) / 255;
 }
 
 /** The shape of so many images of this size. */
