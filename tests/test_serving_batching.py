@@ -12,7 +12,7 @@ from interchange import eager as E
 from interchange.eager import nn
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError
-from interchange.serving import batching
+from interchange.serving import batching, trial
 from interchange.serving.engine import Engine
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
@@ -384,9 +384,9 @@ def test_rows_that_are_independent_are_batched(tmp_path):
 
 @pytest.mark.parametrize("op", ["Softmax", "LpNormalization", "Hardmax"])
 def test_rows_that_depend_on_each_other_are_not(tmp_path, op):
-    trial = trial_of(one_op(tmp_path / "m.onnx", op, axis=0))
-    assert not trial.batching
-    assert "depend on each other" in trial.why
+    found = trial_of(one_op(tmp_path / "m.onnx", op, axis=0))
+    assert not found.batching
+    assert "depend on each other" in found.why
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, INT64, TensorProto.INT8, TensorProto.BOOL])
@@ -426,9 +426,9 @@ def test_bounds_and_guards_on_the_rows_hold_for_a_batch(tmp_path):
         return E.reshape(E.reshape(x, (-1, 2, 3)), (-1, 3)) * 2
 
     ix.export(pairs, {"x": "float32[batch, 3]"}, tmp_path / "guarded.onnx")
-    trial = trial_of(tmp_path / "guarded.onnx")
-    assert not trial.batching
-    assert "valid only where" in trial.why
+    found = trial_of(tmp_path / "guarded.onnx")
+    assert not found.batching
+    assert "valid only where" in found.why
 
 
 def test_settings_decide_where_a_trial_cannot(tmp_path):
@@ -495,3 +495,10 @@ def test_a_model_that_does_not_answer_zeros_needs_a_sample(tmp_path):
         trial_of(path)
     np.savez(tmp_path / "sample.npz", i=np.array([5, 6]))
     assert open_served("m", "1", path, ModelSettings(sample=tmp_path / "sample.npz")).trial.seconds
+
+
+def test_a_model_whose_trial_does_not_end_is_not_served(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.2)
+    np.savez(tmp_path / "sample.npz", n=np.array([1 << 60]))
+    with pytest.raises(ServingError, match="did not answer when it was tried"):
+        trial_of(spinning(tmp_path / "m.onnx"), sample=tmp_path / "sample.npz")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -185,6 +187,7 @@ class Model:
         if session is not None:
             self.session = session
         self._inputs = Inputs(signature)
+        self._options: Any = None  # of the runs inside of `within`
         self._places = places_of(ir)
         tensors = [s for s in (*self.inputs.values(), *self.outputs.values()) if s.kind == "tensor"]
         self._native = all(is_native(s.dtype) for s in tensors)
@@ -229,6 +232,8 @@ class Model:
         Raises RunError IX611.
         """
         session = self.session
+        if options is None:
+            options = self._options
         try:
             if self._native:
                 found: list[Any] = session.run(names, feeds, options)
@@ -237,6 +242,22 @@ class Model:
             return [from_ort(v) for v in session.run_with_ort_values(names, values, options)]
         except Exception as error:  # the runtime's exceptions share no other base
             raise run_error(error, self._places, feeds.items()) from error
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Runs of the model inside of the block end with RunError IX611 when all of them together take longer."""
+        from onnxruntime import RunOptions
+
+        options = RunOptions()
+        timer = Timer(seconds, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        self._options = options
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._options = None
 
     def _wanted(self, names: Sequence[str]) -> list[str]:
         names = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)

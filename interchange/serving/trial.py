@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from interchange.serving.calls import Call
     from interchange.serving.settings import ModelSettings
 
+TRIAL_SECONDS = 60.0  # a model whose trial takes longer is not served
 INLINE_SECONDS = 0.001  # a run that is shorter than this costs less than handing it to a thread and back
 PARTS = (1, 2, 3)  # rows of the requests that are tried apart and together
 # operators whose work is decided by the values they are fed, with the places of those inputs
@@ -93,12 +94,24 @@ def open_served(
     options = {"session.intra_op.allow_spinning": "0"} if workers * settings.instances > 1 else {}
     if settings.weights == "shared":
         options["session.disable_prepacking"] = "1"  # what is packed is a copy; what is mapped is shared
-    from interchange.graph import files
     from interchange.runtime import load
 
     opened = partial(load, os.fspath(path), allow_unranked=settings.allow_unranked, options=options)
-    model = opened(threads=1)
-    served = Served(name, version, model, settings)
+    served = Served(name, version, opened(threads=1), settings)
+    with served.model.within(TRIAL_SECONDS):
+        quick, feeds = _try(served, path)
+    if threads > 1 and not quick:
+        served.model = opened(check=False, threads=threads)
+        with served.model.within(TRIAL_SECONDS):
+            _measure(served, served.trial, feeds)
+    return served
+
+
+def _try(served: Served, path: str | os.PathLike[str]) -> tuple[bool, dict[str, Array]]:
+    """Find out everything; whether the model is for the loop's own thread, and what it was fed."""
+    from interchange.graph import files
+
+    settings, model = served.settings, served.model
     trial = served.trial = Trial()
     feeds = _self_inference(served, trial)
     trial.batching, trial.why = _may_batch(served)
@@ -112,10 +125,7 @@ def open_served(
     served.own_stages = tuple(stage for stage in (cache, padding) if stage is not None)
     quick = max(trial.seconds.values()) <= INLINE_SECONDS and not sized_by_values(ir)
     trial.inline = settings.execution == "inline" or (settings.execution == "auto" and quick)
-    if threads > 1 and not trial.inline:
-        served.model = opened(check=False, threads=threads)
-        _measure(served, trial, feeds)
-    return served
+    return trial.inline, feeds
 
 
 def _self_inference(served: Served, trial: Trial) -> dict[str, Array]:
@@ -163,6 +173,8 @@ def _measure(served: Served, trial: Trial, feeds: Mapping[str, Array]) -> None:
             served.model.execute(served.output_names, fed)
             times.append(perf_counter() - begin)
         trial.seconds[rows] = statistics.median(times)
+        if trial.seconds[rows] > INLINE_SECONDS:
+            break  # it is not for the loop's thread, so more need not be known
 
 
 # -- batching -------------------------------------------------------------------------------------------------------
