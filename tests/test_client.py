@@ -272,6 +272,12 @@ def test_a_model_that_was_replaced_is_looked_at_again(client):
         server.metadata = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]}
         server.script = [lambda sock: sock.sendall(_echo(server.inferences[-1]))]
         assert ask.infer("m", x=np.ones((1, 4), np.float32))["x"].shape == (1, 4)
+        server.metadata = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 4]}]}
+        server.script = [refused]
+        for _ in range(2):  # what was sent before is not sent again once it is known not to fit
+            fails("IX603", ask.infer, "m", x=np.ones((1, 4), np.float32))
+        assert server.script == []
+        assert len(server.inferences) == 5
 
 
 # -- connections -------------------------------------------------------------------------------------------------------

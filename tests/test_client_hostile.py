@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 from scripted import Blocking, Scripted, X, binary_reply, clients, fails, head, infer, reply
 
@@ -16,9 +17,9 @@ client = pytest.fixture(params=[Client, Blocking], ids=["sync", "async"])(client
 
 # -- a server that is slow, wrong or hostile ---------------------------------------------------------------------------
 def _trickle(sock):
-    sock.sendall(head(100_000))
-    while True:
-        sock.sendall(b" ")
+    """A right answer, a byte at a time: no byte is late, and the whole is."""
+    for byte in binary_reply([("y", "FP32", [1, 3], bytes(12))]):
+        sock.sendall(bytes([byte]))
         time.sleep(0.01)
 
 
@@ -136,7 +137,7 @@ def test_what_is_no_http_within_bounds_is_an_error(client, step, code):
         reply({"outputs": []}, Inference_Header_Content_Length=10**6),
         reply({"outputs": []}, Inference_Header_Content_Length=-1),
         reply({"outputs": []}, Inference_Header_Content_Length="1_0"),
-        reply({"outputs": []}, Inference_Header_Content_Length=13).replace(b"}", b"}}}}"),
+        head(18, Inference_Header_Content_Length=15) + b'{"outputs": []}' + bytes(3),
     ],
 )
 def test_answers_that_are_not_the_protocols(client, answer):
@@ -155,15 +156,28 @@ def test_metadata_that_is_not_the_protocols(client, metadata):
         fails("IX684", client(server.url).infer, "m", x=X)
 
 
-def test_two_answers_to_one_request_end_the_connection(client):
+@pytest.mark.parametrize("rows", [1, 100_000])
+def test_two_answers_to_one_request_end_the_connection(client, rows):
     """What comes behind an answer would be taken for that of the next request."""
     lie = binary_reply([("y", "FP32", [1, 3], bytes(12))])
+    given = np.ones((rows, 3), np.float32)
     with Scripted() as server:
         ask = client(server.url)
-        ask.infer("m", x=X)
-        server.script = [lambda sock: sock.sendall(infer(server.inferences[-1]) + lie)]
+        ask.infer("m", x=given)
+        server.script = [lambda sock: sock.sendall(infer(server.inferences[-1]) + lie[:20])]
         for _ in range(3):
-            assert ask.infer("m", x=X)["y"].tolist() == [[2, 4, 6]]
+            assert np.array_equal(ask.infer("m", x=given)["y"], given * 2)
+        assert [r.connection for r in server.inferences] == [0, 0, 1, 1]
+
+
+def test_answers_of_one_length_are_not_taken_for_each_other(client):
+    outputs = [("y", [1, 3]), ("y", [3, 1]), ("z", [1, 3]), ("y", [1, 3])]
+    with Scripted() as server:
+        ask = client(server.url)
+        for name, shape in outputs * 2:
+            server.script = [binary_reply([(name, "FP32", shape, np.arange(3, dtype=np.float32).tobytes())])]
+            (found,) = ask.infer("m", x=X).items()
+            assert (found[0], list(found[1].shape), found[1].ravel().tolist()) == (name, shape, [0, 1, 2])
 
 
 def test_interim_answers_are_passed_over(client):

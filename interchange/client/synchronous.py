@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import time
@@ -209,16 +210,30 @@ class Client:
             time.sleep(wait)
 
     def _once(self, request: Request, deadline: float, timeout: float) -> Answer:
-        if request.repeat and self._idle:
+        kept = self._take() if request.repeat else None
+        if kept is not None:
             try:
-                return self._exchange(self._idle.pop(), request, deadline, timeout)
-            except (LostError, IndexError):
-                pass  # the server closed it while nobody looked, or another thread took it: a new one then
+                return self._exchange(kept, request, deadline, timeout)
+            except LostError:
+                pass  # the server closed it just now: a new one then
         sock = self._connect(deadline, timeout)
         try:
             return self._exchange(sock, request, deadline, timeout)
         except LostError as error:
             raise ended(str(self.address), str(error)) from None
+
+    def _take(self) -> socket.socket | None:
+        """A connection that is kept, and on which nothing came meanwhile: neither its end nor an answer to nothing."""
+        while True:
+            try:
+                sock = self._idle.pop()
+            except IndexError:  # there is none, or another thread took the last one
+                return None
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            if not poll.poll(0):
+                return sock
+            sock.close()
 
     def _connect(self, deadline: float, timeout: float) -> socket.socket:
         limit = min(self._connect_timeout, deadline - time.monotonic())
