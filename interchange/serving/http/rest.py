@@ -73,9 +73,17 @@ async def unload(app: App, request: Request) -> Response:
 
 
 async def metrics(app: App, request: Request) -> Response:
-    """What all workers have counted, for Prometheus."""
+    """What all workers have counted, for Prometheus. Raises ServingError IX655: it tells of every model."""
     from interchange.serving.metrics import render
 
+    if request.token is not None and "*" not in request.token.models:
+        raise ServingError(
+            "IX655",
+            "this token has not the right",
+            found="a token for some of the models",
+            expected="one for all of them: the metrics tell of each",
+            fix='ask for a token whose models are ["*"]',
+        )
     body, kind = await render(app, request.headers.get("accept", ""))
     return Response(body, 200, kind)
 
