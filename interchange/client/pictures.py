@@ -100,7 +100,7 @@ def _latency_panel(results: Sequence[Result], left: float) -> list[str]:
         return _TOP + _PANEL_HEIGHT * (top - math.log10(us)) / (top - bottom)
 
     ticks = [(y(10.0**k), _time(10.0**k)) for k in range(bottom, top + 1)]
-    parts = _frame("Latency by percentile", left, ticks, [(x(q), f"{q:g}%") for q in shown])
+    parts = _frame("Latency by percentile", left, ticks, [(x(q), f"{q:g}%") for q in shown[1:]])
     for number, ordered in enumerate(sorts):
         last = _nines(100 * (1 - 1 / (len(ordered) + 1)))
         steps = [100 * (1 - 10**-n) for n in np.linspace(0, min(last, end), 160)]
