@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _EXAMPLE = 256  # elements of a request; a larger one is no example
 _JSON = "application/json"
 _ASKED = (401, 403)  # where a token is needed
-_INFERENCE = (400, 404, 408, 413, 415, 429, 503, 504)  # what an inference may be told instead of an answer
+_INFERENCE = (400, 404, 408, 413, 415, 429, 431, 500, 503, 504)  # what an inference may be told instead of an answer
 
 
 def openapi(app: App, token: Token | None = None) -> Schema:
@@ -224,6 +224,7 @@ def _request(served: Served) -> Schema:
     wanted = SCHEMAS["RequestOutput"] | {"properties": SCHEMAS["RequestOutput"]["properties"] | {"name": output}}
     return record(
         {
+            "model_name": {"const": served.name},
             "id": text(),
             "parameters": ref("InferParameters"),
             "inputs": listing(items, minItems=required, maxItems=len(inputs)),

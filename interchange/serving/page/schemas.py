@@ -122,6 +122,7 @@ SCHEMAS: dict[str, Schema] = {
     "BinarySize": record({"binary_data_size": whole("bytes of this tensor behind the JSON")}, closed=True),
     "InferRequest": record(
         {
+            "model_name": text("the one of the path; KServe's client repeats it"),
             "id": text("comes back in the answer"),
             "parameters": ref("InferParameters"),
             "inputs": listing(ref("RequestInput")),
