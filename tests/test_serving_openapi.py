@@ -94,7 +94,7 @@ def test_every_path_of_the_server_is_described_and_every_described_one_is_answer
         ("GET", "/"),
         ("GET", "/page/{file}"),
     }
-    for method, path in described - {("GET", "/metrics")}:
+    for method, path in described:
         find_route(method, path.replace("{model}", "m").replace("{version}", "1"))
     names = [entry[m]["operationId"] for entry in document["paths"].values() for m in entry if m != "parameters"]
     assert len(names) == len(set(names))

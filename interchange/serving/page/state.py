@@ -72,7 +72,6 @@ def _server(app: App) -> dict[str, Any]:
             if port is not None
         ],
         "workers": settings.workers,
-        "connections": app.connections,
     }
 
 
