@@ -171,6 +171,19 @@ def test_cached_answers_are_those_of_a_run(tmp_path, requests):
             np.testing.assert_array_equal(answer[name], array)
 
 
+def test_the_same_bytes_in_another_shape_or_dtype_are_another_request(tmp_path):
+    path = node_model(
+        [helper.make_node("Neg", ["x"], ["y"])], [("x", FLOAT, ["n", "m"])], [("y", FLOAT, ["n", "m"])], tmp_path / "m"
+    )
+
+    async def test(engine, served):
+        shapes = [(await engine.infer("m", {"x": np.zeros(s, np.float32)}))["y"].shape for s in ((1, 4), (2, 2))]
+        keys = [cache_of(served).key({"x": np.zeros((1, 4), d)}, ("y",)) for d in (np.float32, np.int32, np.float32)]
+        return shapes, keys[0] == keys[1], keys[0] == keys[2]
+
+    assert serve(test, path, cache=10) == ([(1, 4), (2, 2)], False, True)
+
+
 def test_inputs_that_do_not_fit_are_refused_and_not_kept(tmp_path):
     async def test(engine, served):
         for _ in range(2):
@@ -267,7 +280,8 @@ def test_a_model_without_training_mode_is_cached(tmp_path):
     assert open_served("m", "1", of_op(tmp_path / "m.onnx", "Dropout"), ModelSettings(cache=10)).own_stages
 
 
-def test_a_random_operator_inside_of_a_branch_counts(tmp_path):
+@pytest.mark.parametrize(("inside", "refused"), [("RandomNormalLike(x)", True), ("Dropout(x)", False)])
+def test_operators_inside_of_a_branch_count(tmp_path, inside, refused):
     from onnx import parser, save
 
     model = parser.parse_model(
@@ -275,13 +289,16 @@ def test_a_random_operator_inside_of_a_branch_counts(tmp_path):
         <ir_version: 9, opset_import: ["": 20]>
         g (float[batch, 3] x) => (float[batch, 3] y) <bool c = {0}> {
             y = If (c) <
-                then_branch = t () => (float[batch, 3] a) { a = RandomNormalLike(x) },
+                then_branch = t () => (float[batch, 3] a) { a = INSIDE },
                 else_branch = e () => (float[batch, 3] b) { b = Identity(x) }
             >
         }
-        """
+        """.replace("INSIDE", inside)
     )
     save(model, tmp_path / "m.onnx")
+    if not refused:
+        assert open_served("m", "1", tmp_path / "m.onnx", ModelSettings(cache=10)).own_stages
+        return
     with pytest.raises(ServingError) as error:
         open_served("m", "1", tmp_path / "m.onnx", ModelSettings(cache=10))
     assert error.value.code == "IX695"

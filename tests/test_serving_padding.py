@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 import interchange as ix
 from interchange.protocol.errors import ServingError
-from interchange.serving.calls import FutureCall
+from interchange.serving.calls import Call, FutureCall
 from interchange.serving.engine import Engine
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
@@ -78,14 +78,14 @@ def request(rng, rows, time, mask=np.float32):
 def test_lengths_below_one_bucket_share_a_run_and_get_what_they_get_alone(tmp_path):
     path = masked_mean(tmp_path / "m.onnx", INT64)
     rng = np.random.default_rng(1)
-    feeds = [request(rng, 1, time, np.int64) for time in (1, 2, 3, 4, 5, 7, 8, 9, 11)]
+    feeds = [request(rng, 2, time, np.int64) for time in (1, 2, 3, 4, 5, 7, 8, 9, 11)]
 
     async def test(engine, served):
         answers = await asyncio.gather(*(engine.infer("m", f) for f in feeds))
         return answers, served.statistics.batches
 
     answers, batches = serve(test, path, pad=PAD)
-    assert {rows: runs[0] for rows, runs in batches.items()} == {4: 1, 3: 1, 1: 2}, "9 and 11 are larger than the last"
+    assert {rows: runs[0] for rows, runs in batches.items()} == {8: 1, 6: 1, 2: 2}, "9 and 11 are larger than the last"
     model = ix.load(path)
     for feed, answer in zip(feeds, answers, strict=True):
         for name, expected in model.run(feed).items():
@@ -244,6 +244,15 @@ def test_the_deadline_and_the_cancellation_of_a_filled_request(tmp_path):
     assert found == (1, 0, "IX644", {"CANCELED": 2})
 
 
+class Failing(Call):
+    """A call that is told only why it is not answered."""
+
+    code = None
+
+    def fail(self, error):
+        self.code = error.code
+
+
 @pytest.mark.parametrize("options", [{}, {"pad": PAD}, {"cache": 4}, {"pad": PAD, "cache": 4, "execution": "thread"}])
 def test_nothing_holds_on_to_the_inputs_of_an_answered_request(tmp_path, options):
     """Rings of objects would: then large arrays stay until the collector comes by."""
@@ -255,7 +264,16 @@ def test_nothing_holds_on_to_the_inputs_of_an_answered_request(tmp_path, options
             seen.append(weakref.ref(feed["x"]))
             answer = await engine.infer("m", feed)
             seen.append(weakref.ref(answer["each"]))
-            del feed, answer
+            call = FutureCall(asyncio.get_running_loop(), feed, served.output_names)
+            served.submit(call)
+            served.cancel(call)
+            feed = {n: a + 1 for n, a in feed.items()}
+            seen.append(weakref.ref(feed["x"]))
+            call = Failing(feed, served.output_names, deadline=asyncio.get_running_loop().time())
+            served.submit(call)
+            while call.code is None:
+                await asyncio.sleep(0)
+            del feed, answer, call
             await asyncio.sleep(0)
         return [ref() is None for ref in seen]
 
@@ -273,10 +291,13 @@ def test_a_request_that_is_given_up_in_its_last_moment_is_given_up_once(tmp_path
         served.submit(call)
         await call.future
         served.cancel(call)
+        call = FutureCall(asyncio.get_running_loop(), request(np.random.default_rng(7), 1, 3), served.output_names)
+        served.submit(call)
+        served.cancel(call)
         served.cancel(call)
         return served.statistics.failures
 
-    assert serve(test, masked_mean(tmp_path / "m.onnx"), pad=PAD, cache=4) == {}
+    assert serve(test, masked_mean(tmp_path / "m.onnx"), pad=PAD, cache=4) == {"CANCELED": 1}
 
 
 def test_the_metadata_of_a_model_may_ask_for_it(tmp_path):
@@ -318,6 +339,38 @@ def test_a_model_whose_answers_would_change_is_refused_with_the_difference(tmp_p
     assert error.value.code == "IX697"
     assert "elements differ" in error.value.found
     assert "time = " in error.value.found
+
+
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMin"])
+def test_inputs_of_several_kinds_are_tried(tmp_path, op):
+    """Among so many numbers the largest is above 0: only with negative ones it shows that the filling is looked at."""
+    initializers = constants(all=[1, 2])
+    path = of_nodes(
+        tmp_path / "m.onnx",
+        [helper.make_node(op, ["x", "all"], ["y"], keepdims=0)],
+        shape=("batch", "time", 16),
+        out=("batch",),
+        initializers=initializers,
+    )
+    with pytest.raises(ServingError) as error:
+        open_served("m", "1", path, ModelSettings(pad=PAD))
+    assert error.value.code == "IX697"
+
+
+def test_a_length_is_never_0_in_the_trial(tmp_path):
+    """The last element that counts: before the first there is none, and nobody asks for it."""
+    path = node_model(
+        [
+            helper.make_node("Sub", ["length", "one"], ["index"]),
+            helper.make_node("Unsqueeze", ["index", "last"], ["column"]),
+            helper.make_node("GatherElements", ["x", "column"], ["y"], axis=1),
+        ],
+        [("x", FLOAT, ["batch", "time"]), ("length", INT64, ["batch"])],
+        [("y", FLOAT, ["batch", 1])],
+        tmp_path / "m.onnx",
+        initializers=constants(one=[1], last=[1]),
+    )
+    assert open_served("m", "1", path, ModelSettings(pad=PAD)).own_stages
 
 
 def test_a_sum_allows_it(tmp_path):

@@ -64,6 +64,12 @@ inputs = {x = "image"}
 """
 
 
+TWO = (
+    'inputs = ["x"]\noutputs = {{y = "b.y"}}\n[steps.a]\nmodel = "{}"\ninputs = {{x = "x"}}\n[steps.b]\nmodel = "{}"\n'
+)
+TWO += 'inputs = {{x = "a.y"}}\n'
+
+
 def served(test, tmp_path, files, only=("double", "half", "add"), **options):
     """Run an asynchronous test with an engine of these models and pipelines. files: name -> text."""
 
@@ -152,6 +158,95 @@ def test_what_a_pipeline_answers_is_what_its_models_answer_one_after_another(tmp
         assert list(answer) == (wanted or ["sum", "first"])
         for name, array in answer.items():
             np.testing.assert_array_equal(array, expected[name])
+
+
+def test_steps_share_runs_with_who_asks_their_model(tmp_path):
+    async def test(engine, pipelines):
+        await asyncio.gather(engine.infer("p", {"image": rows(1)}), engine.infer("double", {"x": rows(1)}))
+        return engine.find("double").statistics.executions
+
+    assert served(test, tmp_path, {"p": DIAMOND}) == 1
+
+
+def test_the_priority_of_a_request_is_that_of_its_steps(tmp_path):
+    async def test(engine, pipelines):
+        seen = {}
+        for name in ("double", "half", "add"):
+            batcher = engine.find(name).batcher
+            add = batcher.add
+            batcher.add = lambda call, name=name, add=add: (seen.setdefault(name, call.priority), add(call))
+        await engine.infer("p", {"image": rows(1)}, priority=7)
+        return seen
+
+    assert served(test, tmp_path, {"p": DIAMOND}) == {"double": 7, "half": 7, "add": 7}
+
+
+def test_an_input_with_a_default_may_be_left_out_where_all_that_read_it_have_one(tmp_path):
+    factor = helper.make_tensor("f", FLOAT, [1], [10.0])
+    ports = [("x", FLOAT, ["n", 3]), ("f", FLOAT, [1])], [("y", FLOAT, ["n", 3])]
+    nodes = [helper.make_node("Mul", ["x", "f"], ["y"])]
+    paths = {
+        "default": node_model(nodes, *ports, tmp_path / "default.onnx", initializers=[factor]),
+        "strict": node_model(nodes, *ports, tmp_path / "strict.onnx"),
+    }
+    texts = {
+        "none": TWO.format("default", "default"),
+        "one": TWO.format("default", "strict").replace('["x"]', '["x", "f"]').replace('"x"}', '"x", f = "f"}')
+        .replace('"a.y"}', '"a.y", f = "f"}'),
+    }  # fmt: skip
+    texts["both"] = texts["one"].replace("strict", "default")
+
+    async def test(engine, pipelines):
+        for name, path in paths.items():
+            opened = await asyncio.to_thread(open_served, name, "1", path, ModelSettings())
+            engine.replace(name, [opened])
+        five = {"x": rows(1), "f": np.full(1, 5, np.float32)}
+        answers = [("none", {"x": rows(1)}), ("both", {"x": rows(1)}), ("both", five), ("one", five)]
+        found = [float((await engine.infer(name, feeds))["y"][0, 0]) for name, feeds in answers]
+        with pytest.raises(InterchangeError) as error:
+            await engine.infer("one", {"x": rows(1)})
+        return found, error.value.code, pipelines.problems
+
+    assert served(test, tmp_path, texts, only=()) == ([100, 100, 25, 25], "IX601", {})
+
+
+def bounded(path, name, low, high):
+    """-x, for sizes from low to high of the first axis."""
+    return node_model(
+        [helper.make_node("Neg", ["x"], ["y"])],
+        [("x", FLOAT, [name, 3])],
+        [("y", FLOAT, [name, 3])],
+        path,
+        metadata={"interchange.dims": json.dumps({name: [low, high]})},
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("a", 1, 10), ("b", 4, 20), {"a": (4, 10)}),
+        (("a", 4, None), ("b", 1, 9), {"a": (4, 9)}),
+        (("a", 1, 3), ("b", 4, 20), "axis 0 is 1 to 3 there and 4 to 20 here"),
+        (("a", 5, 9), 4, "axis 0 is 5 to 9 there and 4 here"),
+        (("a", 1, 3), 4, "axis 0 is 1 to 3 there and 4 here"),
+        (4, ("a", 1, 3), "axis 0 is 4 there and 1 to 3 here"),
+    ],
+)
+def test_the_bounds_of_a_pipeline_are_those_of_all_its_steps(tmp_path, first, second, expected):
+    async def test(engine, pipelines):
+        for name, form in (("first", first), ("second", second)):
+            path = tmp_path / f"{name}.onnx"
+            path = bounded(path, *form) if isinstance(form, tuple) else op(path, "Neg", ("x",), shape=(form, 3))
+            engine.replace(name, [await asyncio.to_thread(open_served, name, "1", path, ModelSettings())])
+        if isinstance(expected, str):
+            return pipelines.problems["p"].message
+        with pytest.raises(InterchangeError) as error:
+            await engine.infer("p", {"x": rows(11)})
+        assert error.value.code == "IX606"
+        return engine.find("p").model.dims
+
+    found = served(test, tmp_path, {"p": TWO.format("first", "second")}, only=())
+    assert found == expected if isinstance(expected, dict) else expected in found
 
 
 def test_a_pipeline_may_be_a_step_of_another(tmp_path):
@@ -297,8 +392,28 @@ def test_a_full_queue_of_a_step_is_told_with_when_to_come_again(tmp_path):
 
     found = served(test, tmp_path, {"p": DIAMOND}, max_queue=2)
     full = [e for e in found if isinstance(e, ServingError)]
-    assert [(e.code, e.retry_after) for e in full] == [("IX643", 1.0)] * 2
+    assert [(e.code, e.message, e.retry_after) for e in full] == [
+        ("IX643", "too many requests are in this pipeline", 1)
+    ] * 2
     assert len([f for f in found if isinstance(f, dict)]) == 2
+
+
+def test_a_step_that_takes_nothing_more_ends_the_others_of_the_request(tmp_path):
+    async def test(engine, pipelines):
+        path = models(tmp_path)["half"]
+        engine.replace("half", [await asyncio.to_thread(open_served, "half", "1", path, ModelSettings(max_queue=1))])
+        direct = asyncio.ensure_future(engine.infer("half", {"x": rows(1)}))
+        await asyncio.sleep(0)
+        with pytest.raises(ServingError) as error:
+            await engine.infer("p", {"image": rows(1)})
+        waiting = engine.find("double").batcher.waiting
+        await direct
+        return error.value, waiting, engine.find("p").batcher.running
+
+    error, waiting, running = served(test, tmp_path, {"p": DIAMOND})
+    assert (error.code, error.retry_after) == ("IX643", 1.0)
+    assert error.message.startswith("step right: too many requests wait")
+    assert (waiting, running) == (0, {})
 
 
 def test_closing_answers_what_is_under_way_at_any_step(tmp_path):
@@ -353,6 +468,21 @@ def test_a_pipeline_follows_its_steps(tmp_path):
     assert gone["reason"].startswith("p.toml:12: IX691: step right: there is no model 'half'; found: half")
     assert others == rows(1, 2).tolist()
     assert back == {"name": "p", "version": "1", "state": "READY", "reason": ""}
+
+
+def test_a_step_with_another_signature_that_fits_gives_the_pipeline_another_one(tmp_path):
+    text = TWO.format("open", "four")
+
+    async def test(engine, pipelines):
+        shapes = [engine.find("p").inputs["x"].shape]
+        path = op(tmp_path / "new.onnx", "Neg", ("x",), shape=(4, "k"))
+        for name in ("open", "four"):
+            engine.replace(name, [await asyncio.to_thread(open_served, name, "1", path, ModelSettings())])
+        shapes.append(engine.find("p").inputs["x"].shape)
+        return shapes, (await engine.infer("p", {"x": np.ones((4, 7), np.float32)}))["y"].shape
+
+    found = served(test, tmp_path, {"p": text}, only=("open", "four"))
+    assert found == ([(4, 3), (4, -1)], (4, 7))
 
 
 def test_a_step_that_no_longer_fits_is_the_reason_why_a_pipeline_is_not_served(tmp_path):
@@ -443,12 +573,6 @@ def problems(tmp_path, text):
         return [] if error is None else error.problems
 
     return served(test, tmp_path, {"p": text}, only=tuple(models(tmp_path)))
-
-
-TWO = (
-    'inputs = ["x"]\noutputs = {{y = "b.y"}}\n[steps.a]\nmodel = "{}"\ninputs = {{x = "x"}}\n[steps.b]\nmodel = "{}"\n'
-)
-TWO += 'inputs = {{x = "a.y"}}\n'
 
 
 GOOD = TWO.format("double", "half")

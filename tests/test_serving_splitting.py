@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from interchange.protocol.errors import ServingError
+from interchange.serving import splitting
 from interchange.serving.engine import Engine
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.splitting import MAX_TOLD, _Evenly
@@ -193,7 +195,9 @@ def failing(path):
 def test_a_shadow_that_fails_fails_nobody(tmp_path):
     async def test(engine, first, second):
         answers = [await answer(engine, v) for v in (1, 9, 2)]
-        return answers, dict(await settled(second, 3)), dict(second.statistics.differences), first.statistics.failures
+        found, (mirror,) = dict(await settled(second, 3)), first.stages
+        assert mirror.held == 0
+        return answers, found, dict(second.statistics.differences), first.statistics.failures
 
     paths = [scaled(tmp_path / "1.onnx"), failing(tmp_path / "2.onnx")]
     answers, found, told, failures = serve(test, paths, shadow={"2": 1.0})
@@ -227,17 +231,10 @@ def test_a_shadow_with_another_signature_fails_nobody(tmp_path):
 
 def test_what_a_shadow_cannot_keep_up_with_is_dropped_and_answered_all_the_same(tmp_path):
     async def test(engine, first, second):
-        held = asyncio.Event()
-        execute, loop = second.model.execute, asyncio.get_running_loop()
-
-        def slow(*args, **kwargs):
-            asyncio.run_coroutine_threadsafe(held.wait(), loop).result(20)
-            return execute(*args, **kwargs)
-
-        second.model.execute = slow
+        held = Held(second)
         answers = [await answer(engine, n + 1) for n in range(20)]
         dropped = second.statistics.shadow["dropped"]
-        held.set()
+        held.opened.set()
         return answers, dropped, dict(await settled(second, 20))
 
     quick = ModelSettings(max_queue=8, batching=False)
@@ -247,9 +244,59 @@ def test_what_a_shadow_cannot_keep_up_with_is_dropped_and_answered_all_the_same(
     assert found == {"compared": 6, "differed": 0, "failed": 0, "dropped": 14}
 
 
-def test_a_shadow_never_runs_on_the_thread_that_answers(tmp_path):
-    import threading
+class Held:
+    """Holds the runs of a version until it is opened; knows in which order they came."""
 
+    def __init__(self, served):
+        self.opened, self.order = threading.Event(), []
+        self._execute, served.model.execute = served.model.execute, self
+
+    def __call__(self, names, feeds, options=None):
+        self.order.append(float(feeds["x"][0, 0]))
+        assert self.opened.wait(20)
+        return self._execute(names, feeds, options)
+
+
+def test_who_asks_for_the_shadow_comes_before_what_it_does_as_a_shadow(tmp_path):
+    async def test(engine, first, second):
+        held = Held(second)
+        for value in (1, 2, 3):
+            await answer(engine, value)
+        while not held.order:
+            await asyncio.sleep(0.001)
+        asked = asyncio.ensure_future(answer(engine, 9, version="2"))
+        await asyncio.sleep(0)
+        held.opened.set()
+        await asked
+        await settled(second, 3)
+        return held.order
+
+    alone = ModelSettings(batching=False)
+    paths = times(tmp_path, 2, 2)
+    assert serve(test, paths, of_versions={2: alone}, shadow={"2": 1.0}) == [1, 9, 2, 3]
+
+
+def test_what_waits_for_a_shadow_is_bounded_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(splitting, "MAX_HELD", 100)  # a request and its answer have 24
+
+    async def test(engine, first, second):
+        held = Held(second)
+        answers = [await answer(engine, n + 1) for n in range(10)]
+        (mirror,) = first.stages
+        dropped = second.statistics.shadow["dropped"], mirror.held
+        held.opened.set()
+        await settled(second, 10)
+        await asyncio.gather(*(engine.infer("m", rows(value)) for value in (1, 2)))
+        await settled(second, 12)
+        return answers, dropped, mirror.held
+
+    answers, dropped, after = serve(test, times(tmp_path, 2, 2), shadow={"2": 1.0})
+    assert answers == [2.0] * 10
+    assert dropped == (6, 96)
+    assert after == 0
+
+
+def test_a_shadow_never_runs_on_the_thread_that_answers(tmp_path):
     async def test(engine, first, second):
         threads, execute = [], second.model.execute
 

@@ -7,7 +7,6 @@ elements is refused with the difference.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -304,15 +303,16 @@ def _random(
     if spec.dtype.kind not in "iub":
         return array
     filled = [axis for axis, d in enumerate(spec.shape) if str(d) in buckets]
-    if not filled:  # an input beside: if it is a length, this is the whole one
-        lengths = max((sizes[n] for n in buckets), default=1)
-        return array if integers == "bits" else np.full(array.shape, lengths).astype(spec.dtype)
+    if not filled:  # it may be a length: from 1 to the whole one
+        length = 1 if spec.dtype.kind == "b" else max(sizes[n] for n in buckets)
+        low, high = {"bits": (1, length), "ones": (1, 1), "numbers": (length, length)}[integers]
+        return rng.integers(low, high, array.shape, endpoint=True).astype(spec.dtype)
     if integers == "ones":
         array = np.ones(array.shape, spec.dtype)
     elif integers == "numbers" and spec.dtype.kind != "b":
         array = rng.integers(0, 100, array.shape).astype(spec.dtype)
-    if math.prod(array.shape):  # nobody sends a mask which hides everything
-        array[tuple(0 if axis in filled else slice(None) for axis in range(array.ndim))] = 1
+    # nobody sends a mask which hides everything
+    array[tuple(0 if axis in filled else slice(None) for axis in range(array.ndim))] = 1
     return array
 
 

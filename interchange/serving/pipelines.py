@@ -261,14 +261,13 @@ class _StepCall(Call):
 
     def finish(self, outputs: Sequence[Array]) -> None:
         """Go on with the next steps."""
-        if self.step.name in self.flow.started:
-            self.flow.finished(self.step, self.wanted, outputs)
+        self.flow.finished(self.step, self.wanted, outputs)
 
     def fail(self, error: InterchangeError) -> None:
         """The whole request fails, with the step named."""
         flow = self.flow
-        if flow.started.pop(self.step.name, None) is not None:
-            flow.conductor.failed(flow.call, _in_step(self.step, error))
+        del flow.started[self.step.name]
+        flow.conductor.failed(flow.call, _in_step(self.step, error))
 
 
 def _in_step(step: Step, error: InterchangeError) -> InterchangeError:
@@ -370,7 +369,7 @@ class Pipelines:
     # -- one of them --------------------------------------------------------------------------------------------------
     def _changed(self, model: str) -> None:
         """The versions of a model are others now: what it is a step of is looked at again."""
-        for name in [n for n, d in self._descriptions() if n != model and model in d.models]:
+        for name in [n for n, d in self._descriptions() if model in d.models]:
             self._check(name)
 
     def _descriptions(self) -> Iterator[tuple[str, Description]]:

@@ -498,14 +498,13 @@ class _Sizes:
         one, other = a.root(), b.root()
         if one is other:
             return True
-        if one.size is not None and other.size is not None and one.size != other.size:
+        low = max(one.low, other.low)
+        high = min([h for h in (one.high, other.high) if h is not None], default=None)
+        fixed = {s for s in (one.size, other.size) if s is not None}
+        if len(fixed) > 1 or any(s < low or (high is not None and s > high) for s in (low, *fixed)):
             return False
-        other.to = one
-        one.low = max(one.low, other.low)
-        highs = [h for h in (one.high, other.high) if h is not None]
-        one.high = min(highs, default=None)
-        size = other.size if one.size is None else one.size
-        return (one.high is None or one.low <= one.high) and (size is None or self._fix(one, size))
+        other.to, one.low, one.high, one.size = one, low, high, next(iter(fixed), None)
+        return True
 
     def _fix(self, known: _Class, size: int) -> bool:
         if known.size not in (None, size) or size < known.low or (known.high is not None and size > known.high):
