@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -320,7 +321,10 @@ def test_idle_connections(folder: Path) -> None:
     with started(folder, idle_seconds=1.5) as server, Wire(server.url) as idle, Wire(server.url) as busy:
         turns = document(name="n", datatype="INT64", shape=[1], data=[10**12]) | {"parameters": {"timeout": 2_200_000}}
         turns = infer(turns, model="spin")
+        door: Any = server.doors.http
         assert busy.send(turns).answer().status == 504
+        answered = door.clock
+        until(lambda: door.clock > answered)  # the connections have been looked at
         assert busy.send(GOOD).answer().status == 200
         assert idle.ended()
 
@@ -371,6 +375,18 @@ def test_a_mistake_in_one_answer_fails_no_other(folder: Path, monkeypatch: pytes
         assert wires[2].send(GOOD).answer().status == 200, "on the same connection"
         for wire in wires:
             wire.socket.close()
+
+
+def test_a_mistake_in_reading_is_told_and_ends_nobody_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(raw: bytes) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    with started(folder) as server, Wire(server.url) as wire, Wire(server.url) as other:
+        assert other.send(GOOD).answer().status == 200
+        monkeypatch.setattr("interchange.serving.http.door.Head", broken)
+        answer = wire.send(get("/v2", "A: new")).answer()
+        assert (answer.status, answer.json["code"], answer.closes) == (500, "IX648", True)
+        assert other.send(GOOD).answer().status == 200
 
 
 def test_neighbours_in_a_batch_get_their_own(folder: Path) -> None:
@@ -460,14 +476,17 @@ def test_thousands_of_requests_leave_nothing_behind(folder: Path) -> None:
                 wire.socket.close()
             until(lambda: app.connections == 0)
 
-        round_of(2000)
-        before = footprint(server)
-        round_of(3000)
-        after = footprint(server)
-        assert after["descriptors"] == before["descriptors"]
-        assert after["tasks"] == before["tasks"]
-        assert after["threads"] <= before["threads"]
-        assert after["resident"] - before["resident"] < 4 << 20, (before, after)
+        round_of(1500)
+        prints = [footprint(server)]
+        for _ in range(3):
+            round_of(1000)
+            prints.append(footprint(server))
+        first, last = prints[0], prints[-1]
+        assert last["descriptors"] == first["descriptors"]
+        assert last["tasks"] == first["tasks"]
+        assert last["threads"] <= first["threads"]
+        # what leaks does so in every round; an allocator takes its pages when it likes
+        assert min(b["resident"] - a["resident"] for a, b in pairwise(prints)) < 1 << 19, prints
 
 
 def footprint(server: Server) -> dict[str, int]:
