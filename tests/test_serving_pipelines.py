@@ -13,6 +13,7 @@ import interchange as ix
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError
 from interchange.serving.engine import Engine
+from interchange.serving.operations import model_config
 from interchange.serving.pipelines import Pipelines
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.trial import open_served
@@ -120,6 +121,18 @@ def test_a_pipeline_is_asked_like_a_model(tmp_path):
     assert index == [{"name": "p", "version": "1", "state": "READY", "reason": ""}]
     assert statistics.phases["request"].count == statistics.inferences == 2
     assert add.statistics.executions == 1, "a step that no wanted output needs is not run"
+
+
+def test_its_configuration_is_that_of_an_ensemble(tmp_path):
+    async def test(engine, pipelines):
+        return model_config(engine.find("p"))
+
+    config = served(test, tmp_path, {"p": DIAMOND})
+    assert (config["platform"], config["max_batch_size"], config["input"][0]["dims"]) == ("ensemble", 0, [-1, 3])
+    step, left, _ = config["ensemble_scheduling"]["step"]
+    assert (step["model_name"], step["model_version"]) == ("add", "-1")
+    assert (step["input_map"], step["output_map"]) == ({"a": "first", "b": "right.y"}, {"s": "sum"})
+    assert (left["input_map"], left["output_map"]) == ({"x": "image"}, {"y": "first"})
 
 
 def test_requests_at_one_time_share_the_runs_of_the_steps(tmp_path):

@@ -14,6 +14,7 @@ from interchange.protocol.errors import ServingError
 from interchange.serving.engine import Engine
 from interchange.serving.lifecycle import Lifecycle
 from interchange.serving.parameters import bad
+from interchange.serving.pipelines import Pipeline
 from interchange.serving.served import Port, Served
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.statistics import merged
@@ -155,7 +156,7 @@ class Operations:
 def model_config(served: Served) -> dict[str, Any]:
     """A version of a model as Triton's ModelConfig, in protobuf's JSON with the names of the fields as they are.
 
-    max_batch_size is 0, and dims are whole shapes, where requests do not share a run.
+    max_batch_size is 0, and dims are whole shapes, where requests do not share a run. A pipeline is an ensemble.
     """
     settings, trial = served.settings, served.trial
     rows = trial.max_batch if trial.batching else 0
@@ -200,6 +201,9 @@ def model_config(served: Served) -> dict[str, Any]:
             },
             "priority_queue_policy": {},
         }
+    if isinstance(served, Pipeline):
+        config |= {"platform": "ensemble", "backend": "", "instance_group": []}
+        config["ensemble_scheduling"] = served.scheduling()
     return config
 
 

@@ -66,6 +66,23 @@ class Pipeline(Served):
         """Begin to take calls."""
         self.batcher = Conductor(self, loop)
 
+    def scheduling(self) -> dict[str, Any]:
+        """The steps as Triton's ModelEnsembling: tensors by name, those of the pipeline under its own names."""
+        names = {source: name for name, source in self.described.outputs.items()}
+        read = {s for step in self.described.steps.values() for s in step.inputs.values()} | names.keys()
+        return {
+            "step": [
+                {
+                    "model_name": step.model,
+                    "model_version": step.version or "-1",
+                    "input_map": {n: names.get(s, str(s)) for n, s in step.inputs.items()},
+                    "output_map": {s.name: names.get(s, str(s)) for s in sorted(read) if s.step == step.name},
+                    "model_namespace": "",
+                }
+                for step in self.described.steps.values()
+            ]
+        }
+
 
 def _settings(engine: Engine) -> ModelSettings:
     """What of the defaults is for a pipeline as a whole; batching, caching and padding are its steps'."""
