@@ -430,7 +430,7 @@ case("framing", "a body that asks first", (request("POST", "/v2/models/scaled/in
     f"Content-Length: {len(json.dumps(document()))}", "Expect: 100-continue"]), json.dumps(document()).encode()), 200,
     pause=0.05)
 case("framing", "a body with GET", request("GET", LIVE, ["Content-Length: 2"], b"{}"), 200)
-case("framing", "an end within the body", GOOD[:-10], 400, "IX658", "the end of the connection", end=True)
+case("framing", "an end within the body", GOOD[:-10], 400, "IX658", "the end of the connection", end=True, closes=True)
 case("framing", "an end within the head", get(LIVE)[:-2], 400, "IX658", end=True, closes=True)
 case("framing", "an end behind the request", GOOD, 200, end=True)
 case("framing", "one byte at a time", lambda: tuple(bytes([b]) for b in GOOD), 200)

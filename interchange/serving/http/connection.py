@@ -95,9 +95,8 @@ class Connection(asyncio.Protocol):
 
         Which of the two cannot be told, and nobody should compute for a client that has gone.
         """
-        if (
-            self.discarding or self.transport.get_extra_info("ssl_object") is not None
-        ):  # TLS has no half of a connection
+        # TLS has no half of a connection
+        if self.discarding or self.transport.get_extra_info("ssl_object") is not None:
             return False
         if not (self.busy or self.stuck or self.pending):
             self._refuse_half()
@@ -110,7 +109,7 @@ class Connection(asyncio.Protocol):
     def _refuse_half(self) -> None:
         """Tell a client that has ended what it has not ended."""
         if self.head is not None or self.pending:
-            self.pending = b""
+            self.pending, self.closing = b"", True
             self.answer_error(_ends_within())
 
     def _leave(self) -> None:
