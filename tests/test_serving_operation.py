@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,39 @@ def test_without_a_drain_it_still_answers_what_is_under_way(models, number):
             socket.create_connection(server.address)
 
 
+def test_connections_that_wait_when_the_end_comes_are_answered(models):
+    with serving(models) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)  # it accepts nothing
+        waiting = []
+        for _ in range(20):
+            connection = http.client.HTTPConnection(*server.address, timeout=60)
+            connection.request("POST", "/v2/models/double/infer", json.dumps(INFER))
+            waiting.append(connection)
+        server.send(signal.SIGTERM)
+        while listens(server):
+            pass  # the supervisor lets go of its sockets, then it tells the worker
+        os.kill(worker, signal.SIGCONT)
+        for connection in waiting:
+            with closing(connection):
+                assert connection.getresponse().status == 200
+        assert server.process.wait(40) == 0
+
+
+def listens(server):
+    """Whether the supervisor still holds the socket of its port."""
+    inodes = {
+        f"socket:[{fields[9]}]"
+        for fields in (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+        if fields[1].endswith(f":{server.address[1]:04X}") and fields[3] == "0A"
+    }
+    held = set()
+    for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(OSError):
+            held.add(os.readlink(link))
+    return bool(inodes & held)
+
+
 def test_what_takes_longer_than_it_may_is_ended_and_told(models):
     with serving(models, "--stop-seconds", "0.2") as server:
         request = InFlight(server, 10**12)
@@ -119,11 +152,25 @@ def test_what_takes_longer_than_it_may_is_ended_and_told(models):
 
 
 def test_a_second_signal_stops_at_once(models):
-    with serving(models, "--drain-seconds", "1000") as server:
+    with serving(models, "--drain-seconds", "1000", "--stop-seconds", "1000") as server:
+        request = InFlight(server, 10**12)
         server.send(signal.SIGTERM)
         server.said("draining")
         server.send(signal.SIGTERM)
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
+        with pytest.raises((http.client.HTTPException, OSError)):
+            request.answer()
+
+
+def test_what_a_terminal_or_a_service_manager_sends_to_all_processes_is_left_to_the_supervisor(models):
+    with serving(models) as server:
+        (worker,) = server.workers()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(worker, number)
+        assert server.infer() == [2, 4, 6]
+        assert server.workers() == [worker]
+        assert server.stop() == 0
+        assert "gone" not in server.errors
 
 
 def test_a_server_whose_supervisor_is_killed_ends(models):
@@ -203,6 +250,7 @@ def test_what_a_worker_cannot_change_comes_with_a_new_worker_and_loses_no_reques
             server.said("with new workers", 60)
             load.more(50)
         assert load.failures == []
+        assert load.again == 0
         assert not set(before) & set(server.workers())
         body = {"inputs": [{"name": "x", "shape": [100, 3], "datatype": "FP32", "data": [1.5] * 300}]}
         assert server.ask("POST", "/v2/models/double/infer", body)[0] == 413
