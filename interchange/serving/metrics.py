@@ -228,16 +228,12 @@ def _answered(counted: Mapping[str, Any]) -> int:
 
 def _durations(counted: Mapping[str, Any]) -> tuple[list[tuple[str, float]], float]:
     """(the buckets as Prometheus has them, each with all below it; the sum in seconds)."""
-    from prometheus_client.utils import floatToGoString
-
     counts = counted["counts"]
-    buckets = [(floatToGoString(bound), float(sum(counts[: k + 1]))) for k, bound in _BOUNDS]
+    buckets = [(str(float(bound)), float(sum(counts[: k + 1]))) for k, bound in _BOUNDS]
     return [*buckets, ("+Inf", float(sum(counts)))], counted["ns"] / 1e9
 
 
 def _sizes(batches: Mapping[str, Sequence[int]]) -> tuple[list[tuple[str, float]], float]:
-    from prometheus_client.utils import floatToGoString
-
     runs = {int(rows): entry[0] for rows, entry in batches.items()}
-    buckets = [(floatToGoString(b), float(sum(n for rows, n in runs.items() if rows <= b))) for b in _ROWS]
+    buckets = [(str(float(b)), float(sum(n for rows, n in runs.items() if rows <= b))) for b in _ROWS]
     return [*buckets, ("+Inf", float(sum(runs.values())))], float(sum(rows * n for rows, n in runs.items()))
