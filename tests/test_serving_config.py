@@ -1,6 +1,7 @@
 """Settings from flags, environment and a TOML file: who wins, and that every mistake is told with its place."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from interchange.serving.configuration import LEAST_SECRET, ConfigurationError, 
 from interchange.serving.plain import hints, is_simple, meanings, to_plain
 from interchange.serving.settings import ModelSettings, Settings, Token
 
+ROOT = Path(__file__).parent.parent
 SECRET = "a-long-enough-secret"
 
 
@@ -360,3 +362,10 @@ def test_another_process_gets_the_same_settings():
     assert from_plain(to_plain(settings)) == settings
     for field in dataclasses.fields(Settings):
         assert type(getattr(from_plain({}), field.name)) is type(getattr(Settings(), field.name))
+
+
+@pytest.mark.parametrize("cls", [Settings, ModelSettings])
+def test_the_guide_has_every_setting(cls):
+    guide = (ROOT / "docs" / "serving_operation.md").read_text(encoding="utf-8")
+    rows = "".join(line.split("|")[1] for line in guide.splitlines() if line.startswith("| `"))
+    assert [name for name in hints(cls) if f"`{name}`" not in rows] == []

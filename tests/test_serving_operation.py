@@ -97,6 +97,22 @@ def test_sigterm_is_not_ready_at_once_serves_on_while_it_drains_and_answers_what
         assert server.process.wait(40) == 0
 
 
+def test_grpc_says_so_as_well_and_serves_on(models):
+    grpc = pytest.importorskip("grpc")
+    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+    from grpc_health.v1.health_pb2_grpc import HealthStub
+
+    flags = ("--http-port", "none", "--grpc-port", "0", "--drain-seconds", "1.5", "--workers", "2")
+    with serving(models, *flags) as server, grpc.insecure_channel(server.ready["grpc"]) as channel:
+        assert HealthStub(channel).Check(HealthCheckRequest(), timeout=30).status == HealthCheckResponse.SERVING
+        server.send(signal.SIGTERM)
+        while HealthStub(channel).Check(HealthCheckRequest(), timeout=30).status == HealthCheckResponse.SERVING:
+            pass
+        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+        assert live(b"", timeout=30) == b"\x08\x01"  # live: true
+        assert server.process.wait(40) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_without_a_drain_it_still_answers_what_is_under_way(models, number):
     with serving(models) as server:
