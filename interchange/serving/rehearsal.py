@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,6 +14,7 @@ from typing import Any
 from interchange.errors import InterchangeError
 from interchange.serving.configuration import ConfigurationError, unmatched
 from interchange.serving.listening import address_of, bind, require_files, require_free, require_packages
+from interchange.serving.plain import to_plain
 from interchange.serving.settings import ModelSettings, Settings, Token
 
 
@@ -124,7 +126,7 @@ def _changed(settings: Settings) -> dict[str, str]:
         elif isinstance(value, ModelSettings):
             found[field.name] = _differences(value, ModelSettings())
         else:
-            found[field.name] = f"{value:#o}" if field.name == "uds_mode" else str(value)
+            found[field.name] = f"{value:#o}" if field.name == "uds_mode" else _written(value)
     return found
 
 
@@ -135,4 +137,8 @@ def _rights(token: Token) -> str:
 
 def _differences(model: ModelSettings, base: ModelSettings) -> str:
     changed = [f.name for f in fields(ModelSettings) if getattr(model, f.name) != getattr(base, f.name)]
-    return ", ".join(f"{name} = {getattr(model, name)}" for name in changed) or "as all"
+    return ", ".join(f"{name} = {_written(getattr(model, name))}" for name in changed) or "as all"
+
+
+def _written(value: Any) -> str:
+    return json.dumps(to_plain(value), ensure_ascii=False)
