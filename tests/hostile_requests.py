@@ -485,6 +485,8 @@ case("paths", "a name that is no UTF-8", get("/v2/models/%ff%fe"), 404, "IX640")
 case("paths", "a name with a line end", get("/v2/models/a%0d%0aSet-Cookie:%20a=b"), 404, "IX640",
      check=lambda a: "set-cookie" not in a.headers)
 case("paths", "a name of 10,000 letters", get("/v2/models/" + "a" * 10_000), 404, "IX640")
+case("paths", "another model in the body", infer(document() | {"model_name": "spin"}), 400, "IX631", "scaled")
+case("paths", "the same model in the body", infer(document() | {"model_name": "scaled"}), 200)
 case("paths", "an empty name", get("/v2/models//ready"), 404, "IX650")
 case("paths", "a host in the path", get("//other/v2/health/live"), 404, "IX650")
 case("paths", "as one asks a proxy", get("http://test/v2/health/live"), 200)

@@ -29,7 +29,7 @@ from hypothesis.extra import numpy as hnp
 from onnx import TensorProto
 from raw_http import GOOD, GOOD_OUTPUTS, Wire, binary, chunk, chunked, document, get, infer, post
 
-from interchange.protocol.datatypes import DTYPES
+from interchange.protocol.datatypes import DTYPES, read_tensor
 from interchange.protocol.errors import STATUS, ServingError
 from interchange.serving import ModelSettings, Server
 from interchange.serving.http import people, rest
@@ -137,6 +137,13 @@ def test_values_in_messages_are_short() -> None:
         deep = [deep]
     for value in (deep, ["a" * 10**6] * 10**4, {"a" * 10**6: deep}, "a" * 10**6, {str(n): deep for n in range(10**4)}):
         assert len(shown(value)) <= 100
+
+
+def test_binary_tensors_that_are_not_aligned_are_copied() -> None:
+    data = memoryview(b"\0" + struct.pack("<3f", 1, 2, 3))
+    found = read_tensor(data[1:], "FP32", (3,), "x")
+    assert found.flags.aligned
+    assert found.tolist() == [1, 2, 3]
 
 
 # -- outputs ----------------------------------------------------------------------------------------------------------
@@ -292,6 +299,49 @@ def test_a_client_that_still_sends_can_read_why_it_was_refused(folder: Path) -> 
         wire.end()
         assert wire.ended()
         until(lambda: app.connections == 0)
+
+
+def test_how_long_a_client_may_read_why_it_was_refused(folder: Path) -> None:
+    """Seconds behind its last byte, and as long as any slow request."""
+
+    class Later:
+        """The loop, seconds later."""
+
+        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+            self.loop, self.seconds, self.start = loop, 0.0, loop.time()
+
+        def time(self) -> float:
+            return self.start + self.seconds
+
+        def call_later(self, *_: Any) -> asyncio.TimerHandle:
+            return self.loop.call_later(1000, print)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.loop, name)
+
+    with started(folder, slow_seconds=10) as server, Wire(server.url) as wire:
+        door: Any = server.doors.http
+        door._timer.cancel()
+        door.loop = Later(door.loop)
+
+        async def look(seconds: float) -> int:
+            door.loop.seconds = seconds
+            door._tick()
+            await asyncio.sleep(0)
+            return len(door.connections)
+
+        assert server.call(look(0)) <= 1
+        assert wire.send(b"NO HTTP\r\n\r\n").answer().status == 400
+        (connection,) = door.connections
+        for seconds in (1.5, 3.0, 4.5, 6.0, 7.5, 9.0):
+            assert server.call(look(seconds)) == 1
+            wire.send(b"more")
+            until(lambda now=seconds: connection.last == door.loop.start + now)
+        assert server.call(look(10.5)) == 0, "although it still sends"
+        with Wire(server.url).send(b"NO HTTP\r\n\r\n") as other:
+            assert other.answer().status == 400
+            assert server.call(look(12.0)) == 1
+            assert server.call(look(13.0)) == 0
 
 
 def test_connections_beyond_those_that_can_be_told(folder: Path) -> None:
