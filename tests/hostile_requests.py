@@ -448,6 +448,8 @@ case("chunks", "a size above the limit", chunked(b"fffffff\r\n"), 413, "IX652", 
 case("chunks", "a size with a sign", chunked(b"-1\r\n"), 400, "IX658", closes=True)
 case("chunks", "a size with 0x", chunked(b"0x1\r\na\r\n"), 400, "IX658", closes=True)
 case("chunks", "a size that ends in LF alone", chunked(b"1\na\r\n"), 400, "IX658", closes=True)
+case("chunks", "data that ends in LF alone", chunked(b"%x\r\n%b\n" % (len(BODY), BODY)), 400, "IX658", closes=True)
+case("chunks", "more data than the size says, and no line end", chunked(b"1\r\nab", end=b""), 400, "IX658", closes=True)
 case("chunks", "more data than the size says", chunked(b"1\r\nabc\r\n"), 400, "IX658", closes=True)
 case("chunks", "an extension of 1,000 bytes", chunked(b"1;" + b"a" * 1000 + b"\r\na\r\n"), 400, "IX658", closes=True)
 case("chunks", "many below the limit, all of them above it",
