@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hostile_requests import CASES, PAGE, Case, models, page, server
+from hostile_cases import Case, models, server
+from hostile_requests import CASES, PAGE, page
 from raw_http import GOOD, GOOD_OUTPUTS, Answer, Wire
 
 from interchange.serving import Server
