@@ -218,6 +218,26 @@ def test_a_rolling_restart_loses_no_request(models):
         assert load.again == 0
 
 
+def test_a_script_can_do_what_the_command_does(models, tmp_path):
+    path = tmp_path / "s.sock"
+    script = f"""
+import sys
+from pathlib import Path
+from interchange.serving import Server
+sys.exit(Server({str(models)!r}, http_port=None, grpc_port=None, uds=Path({str(path)!r})).run())
+"""
+    process = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        while not path.exists():
+            assert process.poll() is None
+        assert ask_unix(path) == [2, 4, 6]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 # -- SIGHUP ------------------------------------------------------------------------------------------------------------
 def test_sighup_reads_the_configuration_and_the_folder_again(models, tmp_path):
     folder = tmp_path / "models"

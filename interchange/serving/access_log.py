@@ -6,14 +6,18 @@ import asyncio
 import json
 import logging
 import os
+import stat
 import time
 from time import perf_counter_ns
+
+import orjson
 
 from interchange.serving.configuration import ConfigurationError
 from interchange.serving.listening import bad_file
 from interchange.serving.observing import Exchange
 
 _ATOMIC = 4096  # bytes: so much is written to a pipe in one piece, even where several processes write
+_AT_ONCE = 1 << 20  # to a file, which is opened for appending
 _log = logging.getLogger("interchange.serving")
 
 
@@ -26,14 +30,16 @@ class AccessLog:
     def __init__(self, target: str) -> None:
         """Raises ConfigurationError IX677 when the file cannot be opened."""
         self.target, self.dropped = target, 0
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._loop = asyncio.get_running_loop()
+        self._second, self._time = 0, ""
+        self._most = _AT_ONCE
         self._file = self._opened()
 
     def finished(self, exchange: Exchange) -> None:
         """Note one answer: microseconds from the first byte of the request, sizes of the bodies."""
         entry = {
-            "time": _now(),
+            "time": self._now(),
             "id": exchange.id,
             "protocol": exchange.protocol,
             "client": exchange.client,
@@ -49,7 +55,7 @@ class AccessLog:
         }
         if not self._lines:
             self._loop.call_soon(self._write)
-        self._lines.append(json.dumps(entry))
+        self._lines.append(_line(entry))
 
     def reopen(self) -> None:
         """Go on in a new file after the old one was renamed."""
@@ -68,30 +74,42 @@ class AccessLog:
         self._shut()
 
     def _opened(self) -> int:
-        if self.target == "-":
-            return 2
-        try:
-            return os.open(self.target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise ConfigurationError([bad_file("access_log", f"{self.target}: {error.strerror}")]) from None
+        file = 2
+        if self.target != "-":
+            try:
+                file = os.open(self.target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            except OSError as error:
+                raise ConfigurationError([bad_file("access_log", f"{self.target}: {error.strerror}")]) from None
+        self._most = _AT_ONCE if stat.S_ISREG(os.fstat(file).st_mode) else _ATOMIC
+        return file
 
     def _shut(self) -> None:
         if self._file != 2:
             os.close(self._file)
 
+    def _now(self) -> str:
+        """The time, UTC, ISO 8601 with milliseconds."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._time = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._time}.{int((now - second) * 1000):03d}Z"
+
     def _write(self) -> None:
         lines, self._lines = self._lines, []
-        piece = ""
+        piece: list[bytes] = []
+        size = 0
         for line in lines:
-            if piece and len(piece) + len(line) >= _ATOMIC:
+            if piece and size + len(line) > self._most:
                 self._put(piece)
-                piece = ""
-            piece += line + "\n"
+                piece, size = [], 0
+            piece.append(line)
+            size += len(line)
         if piece:
             self._put(piece)
 
-    def _put(self, piece: str) -> None:
-        data = piece.encode()
+    def _put(self, lines: list[bytes]) -> None:
+        data = b"".join(lines)
         try:
             written = os.write(self._file, data)
             while written < len(data):
@@ -99,10 +117,11 @@ class AccessLog:
         except OSError as error:
             if not self.dropped:
                 _log.error("the access log cannot be written: %s", error.strerror)
-            self.dropped += piece.count("\n")
+            self.dropped += len(lines)
 
 
-def _now() -> str:
-    """The time, UTC, ISO 8601 with milliseconds."""
-    seconds = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03d}Z"
+def _line(entry: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # half of a surrogate pair in a path: only as an escape is it text
+        return json.dumps(entry).encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from time import perf_counter_ns
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from interchange.serving.calls import Call
 
+_PROCESS = os.urandom(8).hex()  # the first half of the ids that this process makes; the second half counts
+_numbers = itertools.count(1)
 _SANE = re.compile(r"[!-~]{1,128}")  # visible ASCII: what goes into a log and back into a header
 
 
@@ -66,5 +69,5 @@ class Observer(Protocol):
 
 
 def request_id(given: str | None) -> str:
-    """The X-Request-Id that a client sent where it is fit for a log line, else a new one: 16 random bytes in hex."""
-    return given if given is not None and _SANE.fullmatch(given) else os.urandom(16).hex()
+    """The X-Request-Id that a client sent where it is fit for a log line, else a new one of 32 hexadecimal digits."""
+    return given if given is not None and _SANE.fullmatch(given) else f"{_PROCESS}{next(_numbers):016x}"
