@@ -24,6 +24,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_body": (1, _MOST),
     "max_head": (512, 1 << 24),
     "max_connections": (1, _MOST),
+    "max_incoming": (1, _MOST),
     "max_elements": (1, _MOST),
     "idle_seconds": (0.05, _MOST),
     "slow_seconds": (0.05, _MOST),

@@ -82,6 +82,7 @@ class Settings:
     stop_seconds: how long requests in flight may then take.  hang_seconds: a worker that says nothing for so long is
     replaced.
     max_body, max_head: bytes of one request, and of its head.  max_connections: at once, for each worker.
+    max_incoming: bytes of requests that are not complete yet, over all connections of a worker.
     max_elements: of one tensor of a request.
     idle_seconds: a connection without a request is closed.  slow_seconds: one request must have come within it, and one
     answer must have been taken.
@@ -104,6 +105,7 @@ class Settings:
     stop_seconds: float = 30.0
     hang_seconds: float = 60.0
     max_body: int = 64 << 20
+    max_incoming: int = 1 << 30
     max_head: int = 16 << 10
     max_connections: int = 4096
     max_elements: int = 1 << 28

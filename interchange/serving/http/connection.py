@@ -36,13 +36,14 @@ _REASONS = {
 class Connection(asyncio.Protocol):
     """A client. It is read no further while it waits for an answer: there is one request at a time.
 
+    held: bytes of a body that is not complete yet.
     since: when the request that is not complete yet began to come, or the answer not to be taken, on the door's clock;
     0 for neither.  last: when something was last done.  ended: the client sends nothing more.
     """
 
     __slots__ = (
-        "body", "busy", "call", "chunks", "closing", "discarding", "door", "ended", "head", "last", "peer", "pending",
-        "received", "received_bytes", "since", "stuck", "task", "transport",
+        "body", "busy", "call", "chunks", "closing", "discarding", "door", "ended", "head", "held", "last", "peer",
+        "pending", "received", "received_bytes", "since", "stuck", "task", "transport",
     )  # fmt: skip
 
     def __init__(self, door: HttpDoor) -> None:
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol):
         self.busy = self.closing = self.discarding = self.ended = self.stuck = False
         self.since = 0.0
         self.last = door.clock
-        self.received = self.received_bytes = 0
+        self.received = self.received_bytes = self.held = 0
 
     # -- what the loop says -------------------------------------------------------------------------------------------
     def connection_made(self, transport: Any) -> None:
@@ -197,6 +198,7 @@ class Connection(asyncio.Protocol):
         self._read_body(head, rest)
 
     def _read_body(self, head: Head, data: bytes) -> None:
+        self.door.receive(self, len(data))
         if self.chunks is not None:
             self.chunks.feed(data)
             if not self.chunks.done:
@@ -211,6 +213,7 @@ class Connection(asyncio.Protocol):
                 return
             body, self.pending = bytes(self.body), data[missing:]
         self.body = self.chunks = None
+        self.door.receive(self, -self.held)
         self.since = 0.0
         self._begin(head, body)
 

@@ -38,6 +38,7 @@ class HttpDoor:
         self.connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._lingering: dict[Connection, float] = {}
+        self.incoming = 0  # bytes of bodies that are not complete
         self._tick()
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
@@ -106,8 +107,23 @@ class HttpDoor:
     def leave(self, connection: Connection) -> None:
         """It has gone."""
         self.connections.discard(connection)
+        self.receive(connection, -connection.held)
         self._lingering.pop(connection, None)
         self.app.connections = len(self.connections)
+
+    def receive(self, connection: Connection, size: int) -> None:
+        """Count what has come of a body that is not complete. Raises ServingError IX659 for too much in all."""
+        connection.held += size
+        self.incoming += size
+        if size > 0 and self.incoming > self.settings.max_incoming and self.incoming > connection.held:
+            raise ServingError(
+                "IX659",
+                "too much is being received at once",
+                found=f"{self.incoming} bytes of requests that are not complete",
+                expected=f"{self.settings.max_incoming} at most",
+                fix="send it again a little later; the operator can raise max_incoming or add workers",
+                retry_after=1,
+            )
 
     def read_head(self, raw: bytes) -> Head:
         """Parse a head, and remember it. Raises ServingError IX658."""
@@ -121,7 +137,8 @@ class HttpDoor:
     def keep_no_longer(self, connection: Connection) -> None:
         """The connection ends with its next answer; what still comes is read and dropped, so that it can be read."""
         connection.closing = connection.discarding = True
-        connection.pending = b""
+        connection.pending, connection.body, connection.chunks = b"", None, None
+        self.receive(connection, -connection.held)
         connection.last = self.clock
         self._lingering[connection] = self.clock + self.settings.slow_seconds
 
