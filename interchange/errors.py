@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import FrameType
+from typing import Any
 
 _HERE = os.path.dirname(__file__)
 # our own code (schemas/ and cli/ lie beside the package in a checkout), and what Python generates
@@ -124,9 +125,30 @@ class InterchangeError(Exception):
         told = [(k, v if isinstance(v, Lines) else one_line(str(v))) for k, v in parts if v]
         return "\n".join([f"{self.code}: {one_line(self.message)}", *(f"  {k + ':':<10}{v}" for k, v in told)])
 
-    def to_dict(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, Any]:
         """The parts as plain data, for ``--json``."""
         return {k: getattr(self, k) for k in ("code", "message", "where", "found", "expected", "fix")}
+
+
+class ProblemsError(InterchangeError):
+    """Several things that are wrong, told at once. The code is that of the first.
+
+    problems: each by itself.
+    """
+
+    def __init__(self, problems: Sequence[InterchangeError]) -> None:
+        self.problems = tuple(problems)
+        first = problems[0]
+        super().__init__(
+            first.code, first.message, where=first.where, found=first.found, expected=first.expected, fix=first.fix
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems)) if len(self.problems) > 1 else super().__str__()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parts as plain data, with the single problems."""
+        return {**super().to_dict(), "problems": [p.to_dict() for p in self.problems]}
 
 
 class OperatorError(InterchangeError, ValueError):

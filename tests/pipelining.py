@@ -4,12 +4,12 @@ import asyncio
 
 import numpy as np
 from onnx import TensorProto, helper
+from serving import node_model, scaled
 
 from interchange.serving.engine import Engine
 from interchange.serving.pipelines import Pipelines
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.trial import open_served
-from tests.serving import node_model, scaled
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array
+from serving import node_model
 
 from interchange.serving.engine import Engine
 from interchange.serving.lifecycle import Lifecycle
 from interchange.serving.settings import Settings
 from tests import serving
-from tests.serving import node_model
 
 ONE = np.ones((1, 3), np.float32)
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+
+from interchange.serving.engine import Engine
+from interchange.serving.settings import ModelSettings
+from interchange.serving.trial import open_served
+
+# the protocol's name of a datatype -> TensorProto's number
+DTYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "BF16": TensorProto.BFLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
 
 
 def node_model(nodes, inputs, outputs, path: Path, *, opset: int = 20, initializers=(), metadata=None) -> Path:
@@ -100,3 +123,18 @@ def spinning(path: Path) -> Path:
 def rng() -> np.random.Generator:
     """The same numbers in every run."""
     return np.random.default_rng(5)
+
+
+def serve(test, path, **settings):
+    """Run an asynchronous test with an engine that serves one model as "m"."""
+
+    async def run():
+        engine = Engine()
+        served = await asyncio.to_thread(open_served, "m", "1", path, ModelSettings(**settings))
+        engine.replace("m", [served])
+        try:
+            return await test(engine, served)
+        finally:
+            await engine.close()
+
+    return asyncio.run(run())

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from serving import linear, node_model, scaled, serve, spinning
 
 import interchange as ix
 from interchange import eager as E
@@ -13,27 +14,10 @@ from interchange.eager import nn
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError
 from interchange.serving import batching, trial
-from interchange.serving.engine import Engine
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
-from tests.serving import linear, node_model, scaled, spinning
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
-
-
-def serve(test, path, **settings):
-    """Run an asynchronous test with an engine that serves one model as "m"."""
-
-    async def run():
-        engine = Engine()
-        served = await asyncio.to_thread(open_served, "m", "1", path, ModelSettings(**settings))
-        engine.replace("m", [served])
-        try:
-            return await test(engine, served)
-        finally:
-            await engine.close()
-
-    return asyncio.run(run())
 
 
 def rows(count, value=1.0):

@@ -7,31 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from serving import identity, node_model, scaled, serve
 
 import interchange as ix
 from interchange.protocol.errors import ServingError
 from interchange.serving.calls import FutureCall
-from interchange.serving.engine import Engine
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
-from tests.serving import identity, node_model, scaled
 
 FLOAT = TensorProto.FLOAT
-
-
-def serve(test, path, **options):
-    """Run an asynchronous test with an engine that serves one model as "m"."""
-
-    async def run():
-        engine = Engine()
-        served = await asyncio.to_thread(open_served, "m", "1", path, ModelSettings(**options))
-        engine.replace("m", [served])
-        try:
-            return await test(engine, served)
-        finally:
-            await engine.close()
-
-    return asyncio.run(run())
 
 
 def rows(value=1.0, count=1):

@@ -22,7 +22,7 @@ import serving
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-from onnx import TensorProto
+from serving import DTYPES
 from tritonclient.utils import InferenceServerException
 
 from interchange.serving import ModelSettings, Server
@@ -30,22 +30,6 @@ from interchange.serving.settings import Token
 
 ROOT = Path(__file__).parents[1]
 OTHERS = ROOT / ".clients"  # packages that `make conformance` fetches
-DTYPES = {
-    "BOOL": TensorProto.BOOL,
-    "UINT8": TensorProto.UINT8,
-    "UINT16": TensorProto.UINT16,
-    "UINT32": TensorProto.UINT32,
-    "UINT64": TensorProto.UINT64,
-    "INT8": TensorProto.INT8,
-    "INT16": TensorProto.INT16,
-    "INT32": TensorProto.INT32,
-    "INT64": TensorProto.INT64,
-    "FP16": TensorProto.FLOAT16,
-    "BF16": TensorProto.BFLOAT16,
-    "FP32": TensorProto.FLOAT,
-    "FP64": TensorProto.DOUBLE,
-    "BYTES": TensorProto.STRING,
-}
 ARRAYS = {
     "BOOL": np.array([[True, False]]),
     **{n: np.array([[np.iinfo(n.lower()).min, np.iinfo(n.lower()).max]], n.lower()) for n in DTYPES if "INT" in n},

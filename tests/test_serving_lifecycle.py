@@ -6,13 +6,13 @@ import threading
 
 import pytest
 from onnx import helper
+from repositories import FLOAT, ONE, answer, broken, follow, reason, scaled, settle, states
+from serving import node_model
 
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.trial import open_served
-from tests.repositories import FLOAT, ONE, answer, broken, follow, reason, scaled, settle, states
-from tests.serving import node_model
 
 
 # -- start ------------------------------------------------------------------------------------------------------------

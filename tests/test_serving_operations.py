@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from onnx import TensorProto
+from serving import identity, scaled
 
 import interchange as ix
 from interchange.protocol.errors import ServingError
@@ -13,7 +14,6 @@ from interchange.serving.lifecycle import Lifecycle
 from interchange.serving.operations import EXTENSIONS, Operations, model_statistics
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.statistics import Statistics
-from tests.serving import identity, scaled
 
 ONE = np.ones((1, 3), np.float32)
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
+from pipelining import DIAMOND, FLOAT, INT64, TWO, models, op, rows, served
+from serving import node_model, scaled, spinning
 
 import interchange as ix
 from interchange.errors import InterchangeError
@@ -15,8 +17,6 @@ from interchange.serving.operations import model_config
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
 from interchange.serving.wiring import PipelineError
-from tests.pipelining import DIAMOND, FLOAT, INT64, TWO, models, op, rows, served
-from tests.serving import node_model, scaled, spinning
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from repositories import answer, broken, deep, follow, reason, scaled, settle, states, touch, with_data
 
 from interchange.protocol.errors import ServingError
 from interchange.serving import snapshot
 from interchange.serving.lifecycle import MAX_LOADS
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
-from tests.repositories import answer, broken, deep, follow, reason, scaled, settle, states, touch, with_data
 
 
 # -- under load -------------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from serving import scaled
 
 from interchange.protocol.errors import ServingError
 from interchange.serving.repository import Repository, name_problem
-from tests.serving import scaled
 
 
 def scan(root, settings=None):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from serving import node_model, scaled
 
 from interchange.protocol.errors import ServingError
 from interchange.serving import splitting
@@ -18,7 +19,6 @@ from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.splitting import MAX_TOLD, _Evenly
 from interchange.serving.statistics import merged
 from interchange.serving.trial import open_served
-from tests.serving import node_model, scaled
 
 FLOAT = TensorProto.FLOAT
 

@@ -5,13 +5,13 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from serving import scaled
 
 from interchange.protocol.errors import ServingError
 from interchange.serving import textproto, triton_config
 from interchange.serving.repository import Repository
 from interchange.serving.settings import ModelSettings, Settings
 from interchange.serving.triton_config import read
-from tests.serving import scaled
 
 
 def scan(root, settings=None):

@@ -5,13 +5,13 @@ import json
 
 import pytest
 from onnx import helper
+from pipelining import DIAMOND, FLOAT, TWO, models, op, rows, served
+from serving import node_model
 
 from interchange.errors import InterchangeError
 from interchange.serving.settings import ModelSettings
 from interchange.serving.trial import open_served
 from interchange.serving.wiring import PipelineError, check, read
-from tests.pipelining import DIAMOND, FLOAT, TWO, models, op, rows, served
-from tests.serving import node_model
 
 
 # -- what is wrong with a file ----------------------------------------------------------------------------------------

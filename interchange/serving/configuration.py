@@ -28,7 +28,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from interchange.errors import InterchangeError
+from interchange.errors import InterchangeError, ProblemsError
 from interchange.serving import consistency
 from interchange.serving.consistency import Found, findings
 from interchange.serving.plain import Reader, from_text, hints
@@ -41,25 +41,8 @@ _SERVICE_LINK = re.compile(r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|U
 Keys = tuple[Any, ...]  # from the top of the settings: ("models", "iris", "max_batch")
 
 
-class ConfigurationError(InterchangeError):
-    """IX670 to IX679: a server cannot run with these settings. The code is that of the first problem.
-
-    problems: each by itself.
-    """
-
-    def __init__(self, problems: Sequence[InterchangeError]) -> None:
-        self.problems = tuple(problems)
-        first = problems[0]
-        super().__init__(
-            first.code, first.message, where=first.where, found=first.found, expected=first.expected, fix=first.fix
-        )
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.problems)) if len(self.problems) > 1 else super().__str__()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The parts as plain data, with the single problems."""
-        return {**super().to_dict(), "problems": [p.to_dict() for p in self.problems]}
+class ConfigurationError(ProblemsError):
+    """IX670 to IX679: a server cannot run with these settings."""
 
 
 @dataclass(frozen=True, slots=True)

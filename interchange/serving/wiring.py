@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interchange.dims import Dim, DimLike
-from interchange.errors import InterchangeError
+from interchange.errors import InterchangeError, ProblemsError
 from interchange.protocol.errors import ServingError
 from interchange.runtime.signature import Bounds, Signature, ValueSpec
 from interchange.serving.configuration import lines_of
@@ -40,25 +40,8 @@ Keys = tuple[str, ...]
 Find = Callable[[str, str], "Served"]  # (model, version) -> what answers; raises ServingError IX640 to IX642
 
 
-class PipelineError(ServingError):
-    """IX690 to IX699: a pipeline that cannot be served. The code is that of the first problem.
-
-    problems: each by itself.
-    """
-
-    def __init__(self, problems: Sequence[InterchangeError]) -> None:
-        self.problems = tuple(problems)
-        first = problems[0]
-        super().__init__(
-            first.code, first.message, where=first.where, found=first.found, expected=first.expected, fix=first.fix
-        )
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.problems)) if len(self.problems) > 1 else super().__str__()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The parts as plain data, with the single problems."""
-        return {**super().to_dict(), "problems": [p.to_dict() for p in self.problems]}
+class PipelineError(ProblemsError, ServingError):
+    """IX690 to IX699: a pipeline that cannot be served."""
 
 
 class Source(NamedTuple):

@@ -11,6 +11,7 @@ import orjson
 
 from interchange.errors import InterchangeError
 from interchange.protocol.errors import ServingError, body_of, http_status, reason_of
+from interchange.serving.batching import our_mistake
 from interchange.serving.calls import DONE
 from interchange.serving.http.bodies import Chunks, packed, too_large, unpacked
 from interchange.serving.http.heads import Head, check_begun, head_too_large
@@ -153,7 +154,7 @@ class Connection(asyncio.Protocol):
         except InterchangeError as error:
             self.answer_error(error, close=True)
         except Exception as error:  # whatever it is, this client is told, and no other one notices
-            self.answer_error(_our_mistake(error), close=True)
+            self.answer_error(our_mistake(error), close=True)
 
     def _read_head(self, data: bytes) -> None:
         door = self.door
@@ -258,7 +259,7 @@ class Connection(asyncio.Protocol):
         except InterchangeError as error:
             self.answer_error(error)
         except Exception as error:  # whatever it is, this client is told, and no other one notices
-            self.answer_error(_our_mistake(error))
+            self.answer_error(our_mistake(error))
 
     async def _handle(self, handler: Handler, head: Head, body: bytes) -> None:
         request = Request(head.method, head.path, head.params, head.query, head.headers, body, head.token)
@@ -267,7 +268,7 @@ class Connection(asyncio.Protocol):
         except InterchangeError as error:
             self.answer_error(error)
         except Exception as error:  # as above
-            self.answer_error(_our_mistake(error))
+            self.answer_error(our_mistake(error))
         else:
             self.answer(response)
 
@@ -392,14 +393,4 @@ def _ends_within() -> ServingError:
         found="the end of the connection within a request",
         expected="as many bytes as Content-Length says, or a last chunk",
         fix="use an HTTP library",
-    )
-
-
-def _our_mistake(error: Exception) -> ServingError:
-    return ServingError(
-        "IX648",
-        "the server made a mistake",
-        found=f"{type(error).__name__}: {error}"[:200],
-        expected="an answer",
-        fix="report it, with the request",
     )
