@@ -209,6 +209,7 @@ def test_a_full_queue_says_when_to_come_again(tmp_path):
         gate.opened.set()
         await asyncio.gather(*calls)
         await engine.infer("m", {"x": rows(1)})  # there is room again
+        assert served.statistics.failures == {"REJECTED": 1}
         return caught.value
 
     error = serve(test, scaled(tmp_path / "m.onnx"), execution="thread", max_queue=2)

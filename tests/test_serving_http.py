@@ -301,22 +301,6 @@ def test_a_client_that_still_sends_can_read_why_it_was_refused(folder: Path) -> 
         until(lambda: app.connections == 0)
 
 
-def test_what_is_received_at_once_has_a_limit_over_all_connections(folder: Path) -> None:
-    body = json.dumps(document() | {"id": "a" * 2000}).encode()
-    sent = infer(body)
-    with started(folder, max_incoming=1500) as small, Wire(small.url) as first, Wire(small.url) as second:
-        door = small.doors.http
-        first.send(sent[:-1000])
-        until(lambda: door.incoming > 1000)
-        second.send(sent[:-1000])
-        refused = second.answer()
-        assert (refused.status, refused.json["code"], refused.closes) == (503, "IX659", True)
-        assert refused.headers["retry-after"] == "1"
-        assert first.send(sent[-1000:]).answer().status == 200
-        assert door.incoming == 0
-        asked(small, sent)
-
-
 def test_how_long_a_client_may_read_why_it_was_refused(folder: Path) -> None:
     """Seconds behind its last byte, and as long as any slow request."""
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from time import perf_counter_ns
 from typing import Any
 
 from interchange.dtypes import Array
 from interchange.errors import InterchangeError
-from interchange.protocol.errors import ServingError, text_of
+from interchange.protocol.errors import ServingError, reason_of, text_of
 from interchange.serving.calls import FutureCall
 from interchange.serving.served import Served
 from interchange.serving.settings import Settings
@@ -135,6 +136,10 @@ class Engine:
         call = FutureCall(loop, served.model.prepare(feeds), wanted, priority=priority, deadline=deadline)
         try:
             served.submit(call)
+        except InterchangeError as error:
+            served.statistics.failed(reason_of(error), perf_counter_ns() - call.received)
+            raise
+        try:
             return await call.future
         except asyncio.CancelledError:
             served.cancel(call)

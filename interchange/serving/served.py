@@ -113,6 +113,7 @@ class Served:
         self.trial: Trial  # of `interchange.serving.trial`, as the stages are
         self.own_stages: tuple[Stage, ...] = ()
         self.stages: tuple[Stage, ...] = ()
+        self.forms: dict[bytes, Any] = {}  # of binary requests over HTTP: `interchange.serving.http.infer.Form`
         self._admitted: dict[tuple[Any, ...], Admitted] = {}
 
     def open(self, loop: asyncio.AbstractEventLoop, on_wedged: Callable[[Served], None] | None = None) -> None:

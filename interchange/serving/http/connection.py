@@ -299,6 +299,12 @@ class Connection(asyncio.Protocol):
     def answer_binary(self, text: bytes, tensors: list[bytes]) -> None:
         """Answer an inference whose tensors are bytes behind the JSON."""
         body = b"".join((text, *tensors))
+        if self.head is not None and self._plain(self.head):
+            self.transport.write(
+                b"%b%d\r\ncontent-length: %d\r\n\r\n%b" % (self.door.binary_head, len(text), len(body), body)
+            )
+            self._done(200, len(body))
+            return
         self._write(200, "application/octet-stream", body, {"inference-header-content-length": str(len(text))})
 
     def answer(self, response: Response) -> None:

@@ -147,6 +147,10 @@ class HttpDoor:
         self._timer = self.loop.call_later(1.0, self._tick)
         self.clock = self.loop.time()
         self.common_head = f"server: interchange\r\ndate: {formatdate(usegmt=True)}\r\n"
+        self.binary_head = (
+            f"HTTP/1.1 200 OK\r\n{self.common_head}content-type: application/octet-stream\r\n"
+            "inference-header-content-length: "
+        ).encode()
         self.json_head = (
             f"HTTP/1.1 200 OK\r\n{self.common_head}content-type: application/json\r\ncontent-length: ".encode()
         )

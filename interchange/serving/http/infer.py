@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import orjson
 
-from interchange.dtypes import Array
+from interchange.dtypes import Array, DType
 from interchange.errors import InterchangeError
 from interchange.protocol.datatypes import read_tensor, tensor_bytes
 from interchange.protocol.errors import ServingError
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _MEMBERS = frozenset(("id", "parameters", "inputs", "outputs"))
 _INPUT_MEMBERS = frozenset(("name", "shape", "datatype", "parameters", "data"))
 _NONE: dict[str, Any] = {}
+_NO_NAMES: frozenset[str] = frozenset()
+_LONGEST_FORM = 2048  # bytes
+_REMEMBERED_FORMS = 256
 _MOST_PROBLEMS = 16  # that one answer tells of
 _LONGEST_NAME = 256  # characters
 
@@ -38,8 +43,8 @@ class HttpCall(Call):
         super().__init__(*args, **kwargs)
         self.connection, self.served = connection, served
         self.id: str | None = None
-        self.binary: frozenset[str] = frozenset()
-        self.classes: dict[str, int] = _NONE
+        self.binary: frozenset[str] = _NO_NAMES
+        self.classes: Mapping[str, int] = _NONE
 
     def finish(self, outputs: Sequence[Array]) -> None:
         """Write the answer."""
@@ -101,47 +106,96 @@ def _output_heads(served: Served) -> dict[str, bytes]:
     return found
 
 
+class Asked(NamedTuple):
+    """What a request says beside its tensors. timeout: seconds.  classes: output -> how many."""
+
+    wanted: tuple[str, ...]
+    classes: Mapping[str, int]
+    binary: frozenset[str]
+    priority: int
+    timeout: float | None
+    id: str | None
+
+
+class Form(NamedTuple):
+    """The JSON of a binary request, read: where its tensors lie behind it. size: bytes of all of them."""
+
+    tensors: tuple[tuple[str, DType, tuple[int, ...], int], ...]
+    size: int
+    asked: Asked
+
+    def feeds(self, rest: memoryview) -> dict[str, Array]:
+        """The tensors of another request of this form, without a copy where they are aligned."""
+        found: dict[str, Array] = {}
+        for name, dtype, shape, at in self.tensors:
+            array: Array = np.ndarray(shape, dtype, rest, at)
+            found[name] = array if array.flags.aligned else array.copy()
+        return found
+
+
 def begin(connection: Connection, served: Served, head: Head, body: bytes | memoryview, received: int) -> None:
-    """Read an inference request and queue it. Raises InterchangeError: all that is wrong with it.
+    """Read an inference request and queue it. Raises InterchangeError: all that is wrong with it."""
+    size, most = head.json_length, connection.door.settings.max_elements
+    if size == 0:
+        _begin_raw(connection, served, body, received)
+        return
+    if size is None:
+        feeds, asked = _read(parse(body), served, memoryview(b""), most)
+    else:
+        feeds, asked = _read_binary(served, body, size, most)
+    deadline = None if asked.timeout is None else connection.door.loop.time() + asked.timeout
+    call = HttpCall(
+        connection, served, feeds, asked.wanted, priority=asked.priority, deadline=deadline, received=received
+    )
+    call.id, call.classes, call.binary = asked.id, asked.classes, asked.binary
+    call.decode_ns = perf_counter_ns() - received
+    connection.call = call
+    served.submit(call)
+
+
+def _read_binary(served: Served, body: bytes | memoryview, size: int, most: int) -> tuple[dict[str, Array], Asked]:
+    """A request with its tensors behind `size` bytes of JSON. The same bytes of JSON are read once: a client that asks
+    again and again sends them again and again."""
+    if size > len(body):
+        raise _bad_size("Inference-Header-Content-Length", size, f"at most the {len(body)} bytes of the body")
+    view = memoryview(body)
+    text, rest = bytes(view[:size]), view[size:]
+    form = served.forms.get(text)
+    if form is not None and form.size == len(rest):
+        return form.feeds(rest), form.asked
+    feeds, asked = _read(parse(text), served, rest, most)
+    # bytes of BOOL and BYTES have to be looked at each time
+    plain = all(served.inputs[n].datatype not in ("BOOL", "BYTES") for n in feeds)
+    if plain and size <= _LONGEST_FORM and sum(a.nbytes for a in feeds.values()) == len(rest):
+        ends = accumulate(a.nbytes for a in feeds.values())
+        tensors = tuple((n, a.dtype, a.shape, end - a.nbytes) for (n, a), end in zip(feeds.items(), ends, strict=True))
+        if len(served.forms) >= _REMEMBERED_FORMS:
+            served.forms.clear()
+        served.forms[text] = Form(tensors, len(rest), asked)
+    return feeds, asked
+
+
+def _read(document: Mapping[str, Any], served: Served, rest: memoryview, most: int) -> tuple[dict[str, Array], Asked]:
+    """The tensors of a request and what it asks for.
 
     A member that need not be there may be null as well: some clients write all that they know.
     """
-    size = head.json_length
-    if size is None:
-        document, rest = parse(body), memoryview(b"")
-    elif size == 0:
-        _begin_raw(connection, served, body, received)
-        return
-    else:
-        if size > len(body):
-            raise _bad_size("Inference-Header-Content-Length", size, f"at most the {len(body)} bytes of the body")
-        view = memoryview(body)
-        document, rest = parse(view[:size]), view[size:]
     if not _MEMBERS.issuperset(document):
         _look_at_others(document, served)
     entries = document.get("inputs")
     if type(entries) is not list:
         raise _not_a("inputs", "a list", entries)
     parameters = _parameters(document) if "parameters" in document else _NONE
-    feeds = read_inputs(served.inputs, entries, rest, connection.door.settings.max_elements)
-    deadline = None
-    priority = 0
-    if parameters:
-        priority, timeout = read_options(parameters)
-        if timeout is not None:
-            deadline = connection.door.loop.time() + timeout
-    wanted, classes, binary = served.output_names, _NONE, frozenset[str]()
-    asked = document.get("outputs")
-    if asked is not None or "binary_data_output" in parameters:
-        wanted, classes, binary = read_outputs(served, asked, parameters.get("binary_data_output", False))
-    call = HttpCall(connection, served, feeds, wanted, priority=priority, deadline=deadline, received=received)
-    call.id = document.get("id")
-    if call.id is not None and type(call.id) is not str:
-        raise _not_a("id", "a text", call.id)
-    call.classes, call.binary = classes, binary
-    call.decode_ns = perf_counter_ns() - received
-    connection.call = call
-    served.submit(call)
+    feeds = read_inputs(served.inputs, entries, rest, most)
+    priority, timeout = read_options(parameters) if parameters else (0, None)
+    wanted, classes, binary = served.output_names, _NONE, _NO_NAMES
+    outputs = document.get("outputs")
+    if outputs is not None or "binary_data_output" in parameters:
+        wanted, classes, binary = read_outputs(served, outputs, parameters.get("binary_data_output", False))
+    name = document.get("id")
+    if name is not None and type(name) is not str:
+        raise _not_a("id", "a text", name)
+    return feeds, Asked(wanted, classes, binary, priority, timeout, name)
 
 
 def _look_at_others(document: Mapping[str, Any], served: Served) -> None:
