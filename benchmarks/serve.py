@@ -43,6 +43,7 @@ from serving.questions import Question, ask, question
 WARM_UP = 1  # second
 TRIES = 3  # of a measurement that other work disturbed
 CASES = ("json", "binary", "grpc", "validation", "large")
+OURS = ("interchange", "fixed body")
 PEERS = ("fastapi", "mlserver", "triton")
 
 
@@ -191,7 +192,7 @@ class Field:
         lines = [
             ("interchange", "interchange", "mlp"),
             ("interchange", "interchange, no batching", "mlp_alone"),
-            ("interchange 2 workers", "interchange, 2 workers", "mlp"),
+            ("interchange, 2 workers", "interchange, 2 workers", "mlp"),
             ("triton", "triton", "mlp"),
             ("triton", "triton, dynamic batching", "mlp_batching"),
             ("triton", "triton, 2 instances", "mlp_two"),
@@ -224,11 +225,11 @@ class Field:
         stack.callback(bare.stop)
         found = [Contestant("bare ONNX Runtime", bare.pid, lambda _, seconds: bare.run(seconds))]
         for server, label, protocol, model in (
-            ("interchange", "interchange, binary", "binary", "resnet"),
-            ("interchange", "interchange, binary, no batching", "binary", "resnet_alone"),
-            ("interchange", "interchange, gRPC", "grpc", "resnet"),
-            ("interchange", "interchange, JSON", "json", "resnet"),
-            ("triton", "triton, binary", "binary", "resnet"),
+            ("interchange, large", "interchange, binary", "binary", "resnet"),
+            ("interchange, large", "interchange, binary, no batching", "binary", "resnet_alone"),
+            ("interchange, large", "interchange, gRPC", "grpc", "resnet"),
+            ("interchange, large", "interchange, JSON", "json", "resnet"),
+            ("triton, large", "triton, binary", "binary", "resnet"),
         ):
             found += self._asked(server, label, protocol, model, "resnet")
         return Case("25.6M weights, 3x224x224", [1, 4], found, 2 * self.seconds, large=True)
@@ -265,19 +266,25 @@ def _goal(what: str, value: float, goal: float, form: str, *, most: bool = False
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
-def start(place: peers.Place, wanted: Sequence[str], stack: ExitStack) -> dict[str, Server]:
+def start(place: peers.Place, wanted: Sequence[str], cases: Sequence[str], stack: ExitStack) -> dict[str, Server]:
     """All servers; one of the others that cannot be had is left out, and it is said why."""
     servers = {}
-    makers: dict[str, Callable[[], Server]] = {
-        "interchange": lambda: peers.ours(place),
-        "fixed body": lambda: peers.fixed_body(place),
-        **{name: lambda name=name: getattr(peers, name)(place) for name in wanted},
-    }
+    small = ["mlp", "unguarded", "guarded"]
+    makers: dict[str, Callable[[], Server]] = {}
+    if set(cases) - {"large"}:
+        makers["fixed body"] = lambda: peers.fixed_body(place)
+        makers["interchange"] = lambda: peers.ours(place, small)
+        makers["interchange, 2 workers"] = lambda: peers.ours(place, ["mlp"], workers=2)
+        makers.update({name: lambda name=name: getattr(peers, name)(place) for name in wanted})
+    if "large" in cases:
+        makers["interchange, large"] = lambda: peers.ours(place, ["resnet"])
+        if "triton" in wanted:
+            makers["triton, large"] = lambda: peers.triton(place, large=True)
     for name, make in makers.items():
         try:
             servers[name] = make()
         except RuntimeError as error:
-            if name not in PEERS:
+            if name.startswith(OURS):
                 raise
             print(f"{name} is left out: {error}", file=sys.stderr)
         else:
@@ -318,7 +325,7 @@ def main() -> None:
         backends = options.triton_backends and options.triton_backends.resolve()
         written = models.write(folder / "models")
         place = peers.Place(written, folder, cores, backends, options.triton_python)
-        servers = start(place, options.peers, stack)
+        servers = start(place, options.peers, options.cases, stack)
         around = Field(servers, place, options.seconds, options.clients)
         cases = {n: around.small(n) for n in ("json", "binary", "grpc") if n in options.cases}
         if "validation" in options.cases:

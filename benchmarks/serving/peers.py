@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,21 +81,19 @@ def environment(name: str, python: str = sys.executable) -> Path:
 
 
 # -- ours --------------------------------------------------------------------------------------------------------------
-def ours(place: Place, *, workers: int = 1) -> Server:
-    """interchange: all models, two of them a second time without batching."""
-    name = "interchange" if workers == 1 else f"interchange {workers} workers"
+def ours(place: Place, models: Sequence[str], *, workers: int = 1) -> Server:
+    """interchange: each of the models also without batching, as NAME_alone."""
+    name = f"interchange {models[0]} {workers}"
     folder = place.new(name)
-    for model in place.models:
+    for model in models:
         place.copy(model, folder / model)
-    for model in ("mlp", "resnet"):
         place.copy(model, folder / f"{model}_alone")
     http, grpc = free_ports(2)
-    settings = folder / "serve.toml"
-    settings.write_text(
-        f"http_port = {http}\ngrpc_port = {grpc}\nworkers = {workers}\n"
-        "[models.mlp_alone]\nbatching = false\n[models.resnet_alone]\nbatching = false\n"
-    )
-    command = [sys.executable, str(SERVERS / "ours.py"), str(folder), str(settings)]
+    settings = place.folder / f"{name}.toml"
+    alone = "".join(f"[models.{model}_alone]\nbatching = false\n" for model in models)
+    settings.write_text(f"http_port = {http}\ngrpc_port = {grpc}\nworkers = {workers}\n{alone}")
+    program = Path(sys.executable).with_name("interchange")
+    command = [str(program), "serve", str(folder), "--config", str(settings)]
     return _started(Server(name, command, place.log(name), http=http, grpc=grpc))
 
 
@@ -152,26 +150,20 @@ parameters {{ key: "threads" value {{ string_value: "{threads}" }} }}
 """
 
 
-def triton(place: Place) -> Server:
+def triton(place: Place, large: bool = False) -> Server:
     """Triton with ONNX Runtime: in its own back end if one was built for this machine, else in the Python back end.
 
-    The perceptron three times: as it is, with dynamic batching, with two instances.
+    The perceptron three times: as it is, with dynamic batching, with two instances. Or the large network.
     """
     python = place.triton_python
-    programs, folder = environment("triton", python), place.new("triton")
+    programs, folder = environment("triton", python), place.new("triton_large" if large else "triton")
     (packages,) = (programs.parent / "lib").glob("python*/site-packages")
     home = packages / "pytriton" / "tritonserver"
     backends = place.triton_backends or home / "backends"
     template = _ONNX if place.triton_backends else _PYTHON
-    forms = {
-        "mlp": ("mlp", 1, ""),
-        "mlp_batching": ("mlp", 1, "dynamic_batching { }"),
-        "mlp_two": ("mlp", 2, ""),
-        "resnet": ("resnet", 1, ""),
-    }
-    for name, (model, instances, more) in forms.items():
-        place.copy(model, folder / name)
-        large = model == "resnet"
+    forms = {"mlp": (1, ""), "mlp_batching": (1, "dynamic_batching { }"), "mlp_two": (2, "")}
+    for name, (instances, more) in ({"resnet": (1, "")} if large else forms).items():
+        place.copy("resnet" if large else "mlp", folder / name)
         values = {
             "batch": 4 if large else 64,
             "instances": instances,
@@ -190,14 +182,16 @@ def triton(place: Place) -> Server:
     if template == _PYTHON:
         # its stub embeds the Python of the system, and looks for it beside the first python3 on the path
         version = packages.parent.name.removeprefix("python")
-        shutil.copy(home / "python_backend_stubs" / version / "triton_python_backend_stub", backends / "python")
+        stub = backends / "python" / "triton_python_backend_stub"
+        if not stub.exists():
+            shutil.copy(home / "python_backend_stubs" / version / stub.name, stub)
         variables["PATH"] = f"{Path(python).resolve().parent}:{os.environ['PATH']}"
     http, grpc, metrics = free_ports(3)
     addresses = [f"--{door}-address=127.0.0.1" for door in ("http", "grpc", "metrics")]
     ports = [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
     where = [f"--model-repository={folder}", f"--backend-directory={backends}"]
     command = [str(home / "bin" / "tritonserver"), *where, *addresses, *ports]
-    return _started(Server("triton", command, place.log("triton"), http=http, grpc=grpc, env=variables))
+    return _started(Server(folder.name, command, place.log(folder.name), http=http, grpc=grpc, env=variables))
 
 
 def _started(server: Server, path: str = "/v2/health/ready") -> Server:
