@@ -37,7 +37,6 @@ class Call:
         self,
         feeds: Mapping[str, Array],
         wanted: Sequence[str],
-        *,
         priority: int = 0,
         deadline: float | None = None,
         received: int = 0,

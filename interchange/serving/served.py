@@ -114,6 +114,7 @@ class Served:
         self.own_stages: tuple[Stage, ...] = ()
         self.stages: tuple[Stage, ...] = ()
         self.forms: dict[bytes, Any] = {}  # of binary requests over HTTP: `interchange.serving.http.infer.Form`
+        self.heads: dict[tuple[str, tuple[int, ...]], bytes] = {}  # of answers in JSON, by output and shape
         self._admitted: dict[tuple[Any, ...], Admitted] = {}
 
     def open(self, loop: asyncio.AbstractEventLoop, on_wedged: Callable[[Served], None] | None = None) -> None:

@@ -39,8 +39,17 @@ class HttpCall(Call):
 
     __slots__ = ("binary", "classes", "connection", "id", "served")
 
-    def __init__(self, connection: Connection, served: Served, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        connection: Connection,
+        served: Served,
+        feeds: Mapping[str, Array],
+        wanted: Sequence[str],
+        priority: int = 0,
+        deadline: float | None = None,
+        received: int = 0,
+    ) -> None:
+        Call.__init__(self, feeds, wanted, priority, deadline, received)
         self.connection, self.served = connection, served
         self.id: str | None = None
         self.binary: frozenset[str] = _NO_NAMES
@@ -49,6 +58,10 @@ class HttpCall(Call):
     def finish(self, outputs: Sequence[Array]) -> None:
         """Write the answer."""
         served = self.served
+        if self.id is None and len(outputs) == 1 and not self.binary and not self.classes:  # the usual case
+            head = _usual_head(served, self.wanted[0], outputs[0].shape)
+            self.connection.answer_json(b"%b%b}]}" % (head, data_json(outputs[0])))
+            return
         if self.classes:
             labels = served.settings.labels
             outputs = [
@@ -92,6 +105,16 @@ def _opening(served: Served) -> bytes:
     if found is None:
         found = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(served.name), orjson.dumps(served.version))
         served.__dict__["_json_opening"] = found
+    return found
+
+
+def _usual_head(served: Served, name: str, shape: tuple[int, ...]) -> bytes:
+    """An answer with one output, as far as its data."""
+    found = served.heads.get((name, shape))
+    if found is None:
+        found = b'%b"outputs":[%b%b,"data":' % (_opening(served), _output_heads(served)[name], shape_json(shape))
+        if len(served.heads) < _REMEMBERED_FORMS:
+            served.heads[name, shape] = found
     return found
 
 
@@ -144,9 +167,7 @@ def begin(connection: Connection, served: Served, head: Head, body: bytes | memo
     else:
         feeds, asked = _read_binary(served, body, size, most)
     deadline = None if asked.timeout is None else connection.door.loop.time() + asked.timeout
-    call = HttpCall(
-        connection, served, feeds, asked.wanted, priority=asked.priority, deadline=deadline, received=received
-    )
+    call = HttpCall(connection, served, feeds, asked.wanted, asked.priority, deadline, received)
     call.id, call.classes, call.binary = asked.id, asked.classes, asked.binary
     call.decode_ns = perf_counter_ns() - received
     connection.call = call

@@ -105,7 +105,7 @@ def read_data(data: Any, port: Port, shape: tuple[int, ...]) -> Array:
         packed = _packer(code, count).pack(*flat)
     except (struct.error, OverflowError):
         raise _bad_value(port, _first_bad(flat, code)) from None
-    array: Array = np.frombuffer(packed, port.dtype).reshape(shape)
+    array: Array = np.ndarray(shape, port.dtype, packed)
     return array
 
 
@@ -174,7 +174,7 @@ def _cut(value: Any, levels: int) -> Any:
 # -- answers ----------------------------------------------------------------------------------------------------------
 def data_json(array: Array) -> bytes:
     """The values of a tensor as one flat JSON list; NaN and infinities are the texts "NaN", "Infinity", "-Infinity"."""
-    flat = np.ascontiguousarray(array).reshape(-1)
+    flat = array.ravel()
     if array.dtype == string:
         return orjson.dumps([v if isinstance(v, str) else str(v) for v in flat])
     if not is_float(array.dtype):
