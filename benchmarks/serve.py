@@ -257,7 +257,8 @@ def goals(cases: dict[str, Case]) -> None:
         bare, ours = cases["large"].contestants[:2]
         for clients in cases["large"].clients:
             share = ours.median(clients, lambda s: s.rate) / bare.median(clients, lambda s: s.rate)
-            _goal(f"large model, {clients} clients: throughput, relative to bare ONNX Runtime", share, 0.97, ".3f")
+            at = f"{clients} client{'s' * (clients > 1)}"
+            _goal(f"large model, {at}: throughput, relative to bare ONNX Runtime", share, 0.97, ".3f")
 
 
 def _goal(what: str, value: float, goal: float, form: str, *, most: bool = False) -> None:
@@ -342,6 +343,8 @@ def main() -> None:
     used = load.generators()
     print(f"{time.strftime('%Y-%m-%d')}, {cores} cores, onnxruntime {onnxruntime.__version__}", end="; ")
     print(f"load by {used['http']} and {used['grpc']}", end="; ")
+    if "triton" in options.peers:
+        print(f"triton with its {'ONNX Runtime' if backends else 'Python'} back end", end="; ")
     print(f"{options.rounds} rounds of {options.seconds} s: medians (least-most)")
     for case in cases.values():
         case.print()
