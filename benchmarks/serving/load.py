@@ -80,7 +80,10 @@ def run(port: int, asked: Sequence[Question], clients: int, seconds: int) -> Loa
         if result.returncode:
             raise RuntimeError(f"{program} failed: {result.stderr[-500:]}{result.stdout[-500:]}")
         if program == "h2load":
-            return _h2load_log(Path(folder) / "log", seconds)
+            found = _h2load_log(Path(folder) / "log", seconds)
+            if not found.requests:
+                raise RuntimeError(f"h2load had no answer: {result.stdout[-1000:]}")
+            return found
         return Load(**json.loads(result.stderr if program == "wrk" else result.stdout))
 
 
